@@ -1,0 +1,90 @@
+// Package peer tells who is on the other end of a request: its address, also behind proxies that are trusted, and
+// whether its page may talk to us.
+package peer
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Proxies are the addresses of reverse proxies whose X-Forwarded-For is believed.
+type Proxies []netip.Prefix
+
+// ParseProxies reads addresses and prefixes such as 10.0.0.1 or 10.0.0.0/8.
+func ParseProxies(list []string) (Proxies, error) {
+	var out Proxies
+	for _, s := range list {
+		if a, err := netip.ParseAddr(s); err == nil {
+			out = append(out, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a prefix: %w", s, err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (p Proxies) trust(a netip.Addr) bool {
+	return slices.ContainsFunc(p, func(known netip.Prefix) bool { return known.Contains(a.Unmap()) })
+}
+
+// Address returns the address of whoever sent r: that of the TCP peer, or, if the peer is a trusted proxy, the last
+// address in X-Forwarded-For that is not one. It is "" only for a peer without an IP address.
+func (p Proxies) Address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return ""
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && p.trust(addr); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break // nonsense ends what can be believed
+		}
+		addr = next
+	}
+	return addr.Unmap().WithZone("").String()
+}
+
+// Origins are the pages, besides our own, whose scripts may talk to us. "*" allows all.
+type Origins []string
+
+// Allow reports whether the page that sent r may: it has no Origin (it is no page of another site), it is our own,
+// or it is listed.
+func (o Origins) Allow(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || slices.Contains(o, "*") || slices.Contains(o, origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}
+
+// Answer sets the headers that let the page that sent r read the answer. It expects that Allow holds.
+func (o Origins) Answer(w http.ResponseWriter, r *http.Request) {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	if r.Method == http.MethodOptions {
+		h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+		h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-Key")
+		h.Set("Access-Control-Max-Age", "600")
+	}
+}
