@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"net"
+
+	sqlite "github.com/glebarez/go-sqlite"
+	"github.com/go-sql-driver/mysql"
+	"gorm.io/gorm"
+
+	"rollcall/internal/fault"
+)
+
+// Numbers of MySQL errors, from its reference manual.
+const (
+	mysqlLockWait      = 1205
+	mysqlDeadlock      = 1213
+	mysqlReadOnly      = 1290
+	mysqlReadOnlyTx    = 1792
+	mysqlTooManyConns  = 1040
+	mysqlShutdown      = 1053
+	mysqlQueryKilled   = 1317
+	mysqlConnKilled    = 1927
+	mysqlReadOnlyMode  = 1836
+	sqliteBusy         = 5
+	sqliteLocked       = 6
+	sqliteFull         = 13
+	sqliteIOErr        = 10
+	sqliteCantOpenFile = 14
+)
+
+// retryable reports whether the same transaction may well succeed when tried again at once.
+func retryable(err error) bool {
+	if m, ok := errors.AsType[*mysql.MySQLError](err); ok {
+		return m.Number == mysqlDeadlock || m.Number == mysqlLockWait
+	}
+	if s, ok := errors.AsType[*sqlite.Error](err); ok {
+		code := s.Code() & 0xff
+		return code == sqliteBusy || code == sqliteLocked
+	}
+	return false
+}
+
+// translate turns "the database is away" into a fault of kind Unavailable and leaves everything else.
+func translate(err error) error {
+	if err == nil || !away(err) {
+		return err
+	}
+	if fault.Is(err, fault.Unavailable) {
+		return err
+	}
+	return fault.Away(err)
+}
+
+// away reports whether err says that the database cannot answer for now, whatever was asked.
+func away(err error) bool {
+	if m, ok := errors.AsType[*mysql.MySQLError](err); ok {
+		switch m.Number {
+		case mysqlDeadlock, mysqlLockWait, mysqlReadOnly, mysqlReadOnlyTx, mysqlReadOnlyMode, mysqlTooManyConns, mysqlShutdown, mysqlQueryKilled, mysqlConnKilled:
+			return true
+		}
+		return false
+	}
+	if s, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch s.Code() & 0xff {
+		case sqliteBusy, sqliteLocked, sqliteFull, sqliteIOErr, sqliteCantOpenFile:
+			return true
+		}
+		return false
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	for _, gone := range []error{driver.ErrBadConn, mysql.ErrInvalidConn, sql.ErrConnDone, io.ErrUnexpectedEOF, io.EOF, context.DeadlineExceeded, context.Canceled, net.ErrClosed} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+// NotFound reports whether err says that no row was there.
+func NotFound(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
+
+// Duplicate reports whether err says that a unique key was taken.
+func Duplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }

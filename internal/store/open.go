@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/glebarez/sqlite"
+	driver "github.com/go-sql-driver/mysql"
+	"gorm.io/driver/mysql"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// lockWait is how long, in seconds, a statement waits for a row lock. The default of MySQL, 50, would hold
+// up everybody behind one stuck transaction.
+const lockWait = "2"
+
+// sqliteReaders is the number of connections that read beside the one that writes.
+const sqliteReaders = 4
+
+// Open connects to the database and sees that it answers. It does not migrate.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	var (
+		db  *DB
+		err error
+	)
+	switch c.Driver {
+	case MySQL:
+		db, err = openMySQL(c)
+	case SQLite:
+		db, err = openSQLite(c)
+	default:
+		return nil, fmt.Errorf("unknown database driver %q", c.Driver)
+	}
+	if err != nil {
+		return nil, err
+	}
+	db.dialect, db.timeout = c.Driver, c.Timeout
+	if err := db.Ping(ctx); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// quiet returns a new configuration each time, because gorm keeps the state of the handle in it.
+func quiet() *gorm.Config {
+	return &gorm.Config{
+		SkipDefaultTransaction: true, // Write and Read make their own
+		DisableAutomaticPing:   true, // Open does it, within its context
+		TranslateError:         true,
+		Logger:                 logger.Discard, // errors are returned and logged once, by whoever handles them
+		NowFunc:                func() time.Time { return time.Now().UTC() },
+	}
+}
+
+func openMySQL(c Config) (*DB, error) {
+	dsn, err := driver.ParseDSN(c.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("read database.dsn: %w", err)
+	}
+	dsn.ClientFoundRows = true // a conditional UPDATE tells whether its condition held, not whether bytes changed
+	dsn.InterpolateParams = true
+	dsn.Timeout, dsn.ReadTimeout, dsn.WriteTimeout = c.Timeout, c.Timeout, c.Timeout
+	dsn.Collation = "utf8mb4_bin"
+	dsn.Loc = time.UTC
+	if dsn.Params == nil {
+		dsn.Params = map[string]string{}
+	}
+	dsn.Params["time_zone"] = "'+00:00'"
+	dsn.Params["innodb_lock_wait_timeout"] = lockWait
+	dsn.Params["sql_mode"] = "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+	dsn.Logger = &driver.NopLogger{} // as in quiet
+	connector, err := driver.NewConnector(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("read database.dsn: %w", err)
+	}
+	pool := sql.OpenDB(connector)
+	g, err := gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), quiet())
+	if err != nil {
+		return nil, fmt.Errorf("open MySQL: %w", err)
+	}
+	db := &DB{write: g, read: g, release: func() {}}
+	pool.SetMaxOpenConns(c.MaxOpenConns)
+	pool.SetMaxIdleConns(c.MaxOpenConns)
+	pool.SetConnMaxLifetime(10 * time.Minute) // shorter than the usual wait_timeout of servers and proxies
+	return db, nil
+}
+
+func openSQLite(c Config) (*DB, error) {
+	if err := os.MkdirAll(filepath.Dir(c.DSN), 0o750); err != nil {
+		return nil, fmt.Errorf("make folder of the database: %w", err)
+	}
+	release, err := own(c.DSN)
+	if err != nil {
+		return nil, err
+	}
+	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(FULL)"}}
+	writer := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas["_pragma"]}
+	reader := url.Values{"_txlock": {"deferred"}, "_pragma": append([]string{"query_only(1)"}, pragmas["_pragma"]...)}
+	file := "file:" + (&url.URL{Path: c.DSN}).EscapedPath() // a folder may be called "a#b" or "50%"
+	db := &DB{release: release}
+	if db.write, err = gorm.Open(sqlite.Open(file+"?"+writer.Encode()), quiet()); err != nil {
+		release()
+		return nil, fmt.Errorf("open SQLite: %w", err)
+	}
+	db.SQL().SetMaxOpenConns(1)
+	if db.read, err = gorm.Open(sqlite.Open(file+"?"+reader.Encode()), quiet()); err != nil {
+		release()
+		return nil, fmt.Errorf("open SQLite: %w", err)
+	}
+	if pool, err := db.read.DB(); err == nil {
+		pool.SetMaxOpenConns(sqliteReaders)
+	}
+	return db, nil
+}
+
+// own takes the SQLite file for this process alone: two processes would each call the other's users gone.
+func own(path string) (release func(), err error) {
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("open lock file: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("another rollcall uses %s: stop it, or set database.dsn to another file (several nodes need MySQL): %w", path, err)
+	}
+	return func() { _ = f.Close() }, nil // closing gives the lock back
+}

@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// attempts is how often a transaction is tried when the database asks for a retry.
+const attempts = 5
+
+type txKey struct{}
+
+// transaction is the one that a context carries, and what is to be done once it is committed.
+type transaction struct {
+	tx    *gorm.DB
+	after []func()
+}
+
+// Write runs fn in one transaction and commits it. Within a transaction of ctx it joins that one instead. fn
+// may run several times, when the database reports a deadlock or a lock wait; it must have no effect but
+// through tx and AfterCommit. An error of fn rolls back and is returned; when the database itself is away the
+// error is a fault of kind Unavailable.
+func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB) error) error {
+	if t, ok := ctx.Value(txKey{}).(*transaction); ok {
+		return fn(ctx, t.tx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	var err error
+	for try := range attempts {
+		if try > 0 && !pause(ctx, try) {
+			break
+		}
+		var t transaction
+		err = d.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+			t = transaction{tx: tx}
+			return fn(context.WithValue(ctx, txKey{}, &t), tx)
+		}, &sql.TxOptions{Isolation: d.isolation(sql.LevelReadCommitted)})
+		if err == nil {
+			d.transactions.Add(1)
+			for _, f := range t.after {
+				f()
+			}
+			return nil
+		}
+		if !retryable(err) {
+			break
+		}
+	}
+	return translate(err)
+}
+
+// AfterCommit calls f once the transaction that ctx carries is committed, and never if it is rolled back.
+// Without a transaction it calls f at once.
+func AfterCommit(ctx context.Context, f func()) {
+	if t, ok := ctx.Value(txKey{}).(*transaction); ok {
+		t.after = append(t.after, f)
+		return
+	}
+	f()
+}
+
+// Outside returns ctx without the transaction it carries, for what AfterCommit does.
+func Outside(ctx context.Context) context.Context {
+	return context.WithValue(ctx, txKey{}, nil)
+}
+
+// Read runs fn on one consistent snapshot of the database, or in the transaction of ctx if it carries one.
+// fn must not write.
+func (d *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB) error) error {
+	if t, ok := ctx.Value(txKey{}).(*transaction); ok {
+		return fn(ctx, t.tx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	err := d.read.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		return fn(context.WithValue(ctx, txKey{}, &transaction{tx: tx}), tx)
+	}, &sql.TxOptions{Isolation: d.isolation(sql.LevelRepeatableRead), ReadOnly: d.dialect == MySQL})
+	return translate(err)
+}
+
+// isolation returns level on MySQL. SQLite has one level, serializable, and its driver refuses others.
+func (d *DB) isolation(level sql.IsolationLevel) sql.IsolationLevel {
+	if d.dialect == SQLite {
+		return sql.LevelDefault
+	}
+	return level
+}
+
+// pause waits a little longer with every try, with jitter so that rivals do not meet again. It reports whether
+// there is time left.
+func pause(ctx context.Context, try int) bool {
+	base := time.Duration(try*try) * 5 * time.Millisecond
+	select {
+	case <-time.After(base + rand.N(base)):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Pairs returns a condition that holds for rows whose two columns equal one of the pairs. It is a chain of ORs
+// because that is what all three databases answer by an index. At most about 250 pairs: SQLite bounds the depth
+// of an expression.
+func Pairs(tx *gorm.DB, a, b string, pairs [][2]string) *gorm.DB {
+	cond := tx.Session(&gorm.Session{NewDB: true})
+	if len(pairs) == 0 {
+		return cond.Where("1 = 0") // gorm would leave an empty condition out, and so find every row
+	}
+	where := fmt.Sprintf("%s = ? AND %s = ?", a, b)
+	for _, p := range pairs {
+		cond = cond.Or(where, p[0], p[1])
+	}
+	return cond
+}
