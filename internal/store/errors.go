@@ -75,7 +75,7 @@ func away(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	for _, gone := range []error{driver.ErrBadConn, mysql.ErrInvalidConn, sql.ErrConnDone, io.ErrUnexpectedEOF, io.EOF, context.DeadlineExceeded, context.Canceled, net.ErrClosed} {
+	for _, gone := range []error{driver.ErrBadConn, mysql.ErrInvalidConn, sql.ErrConnDone, sql.ErrTxDone, io.ErrUnexpectedEOF, io.EOF, context.DeadlineExceeded, context.Canceled, net.ErrClosed} {
 		if errors.Is(err, gone) {
 			return true
 		}
@@ -88,3 +88,9 @@ func NotFound(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
 
 // Duplicate reports whether err says that a unique key was taken.
 func Duplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+
+// LockHeld reports whether err says that another transaction held a lock for longer than a statement waits.
+func LockHeld(err error) bool {
+	m, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && m.Number == mysqlLockWait
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"gorm.io/gorm"
@@ -251,4 +252,18 @@ func TestPairs(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A statement that takes too long ends with the timeout of the database, in the middle of its work. (SQLite, where
+// the work is done in this process, is asked nothing that could take so long.)
+func TestSlowStatementEnds(t *testing.T) {
+	c := storetest.DSN(t, store.MySQL)
+	c.Timeout = 300 * time.Millisecond
+	db := storetest.OpenConfig(t, c)
+	begun := time.Now()
+	err := db.Read(t.Context(), func(_ context.Context, tx *gorm.DB) error { return tx.Exec("SELECT SLEEP(20)").Error })
+	if took := time.Since(begun); !fault.Is(err, fault.Unavailable) || took > 5*time.Second {
+		t.Errorf("%v after %v, want Unavailable", err, took)
+	}
+	storetest.Eventually(t, func() bool { return db.Ping(t.Context()) == nil }, "the database can be used again")
 }
