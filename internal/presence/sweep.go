@@ -1,0 +1,54 @@
+package presence
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// sweepMax is the number of users whose grace ends in one round.
+const sweepMax = 500
+
+// sweep looks for people whose grace is over, wherever they were lost, until ctx is done.
+func (p *Presence) sweep(ctx context.Context) {
+	tick := time.NewTicker(p.sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for more := true; more; {
+			n, err := p.expire(ctx)
+			more = err == nil && n == sweepMax
+			if ctx.Err() == nil {
+				p.trouble.note("take users offline", err)
+			}
+		}
+	}
+}
+
+// expire takes offline whose grace is over, and returns how many it looked at.
+func (p *Presence) expire(ctx context.Context) (int, error) {
+	var due []presenceRow
+	err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+		return tx.Select("conference_id", "user_id").Where("offline_due_at <= " + clock(tx)).
+			Order("offline_due_at").Limit(sweepMax).Find(&due).Error
+	})
+	if err != nil {
+		return 0, fmt.Errorf("find users that are due: %w", err)
+	}
+	return len(due), p.submit(ctx, looks(due))
+}
+
+// looks asks the writer to say again what is true of these users.
+func looks(rows []presenceRow) []*op {
+	ops := make([]*op, len(rows))
+	for i, r := range rows {
+		ops[i] = &op{kind: look, row: sessionRow{ConferenceID: r.ConferenceID, UserID: r.UserID}}
+	}
+	return ops
+}
