@@ -1,0 +1,157 @@
+package conference
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"rollcall/internal/notice"
+	"rollcall/internal/presence"
+)
+
+const (
+	// sweepEvery is how often announcements that are due are looked for: what debounce held back, and what a
+	// process that died had still to say.
+	sweepEvery = 200 * time.Millisecond
+	// cryBatch is how many announcements are decided in one transaction.
+	cryBatch = 200
+	// cryQueue is how many may wait; beyond it the sweep finds them, as each is recorded in the database.
+	cryQueue = 20_000
+)
+
+// crier announces who came and who went. Everything it has to say is recorded in the database in the transaction of
+// the fact, so that its queue in memory is only there to be quick.
+type crier struct {
+	house *House
+	wake  chan struct{}
+
+	mu      sync.Mutex // guards waiting
+	waiting []notice.Subject
+}
+
+func newCrier(h *House) *crier { return &crier{house: h, wake: make(chan struct{}, 1)} }
+
+// Record notes, in the transaction that ctx carries, that these changes are to be announced. Presence calls it before
+// it commits.
+func (h *House) Record(ctx context.Context, changes []presence.Change) error {
+	var pending []notice.Pending
+	for _, c := range changes {
+		if announced(c) {
+			pending = append(pending, notice.Pending{ConferenceID: c.ConferenceID, UserID: c.UserID})
+		}
+	}
+	if len(pending) == 0 {
+		return nil
+	}
+	return h.Notices.Record(ctx, pending)
+}
+
+// Changed has what changed pushed and announced. Presence calls it after it has committed; it does not block.
+func (h *House) Changed(changes []presence.Change) {
+	var subjects []notice.Subject
+	for _, c := range changes {
+		h.mark(c.ConferenceID, aboutPeople)
+		if announced(c) {
+			subjects = append(subjects, notice.Subject{ConferenceID: c.ConferenceID, UserID: c.UserID, UserName: c.UserName, Online: c.To != presence.Offline, Reason: string(c.Reason), Count: c.Online, At: c.At})
+		}
+	}
+	h.crier.add(subjects)
+}
+
+// announced reports whether a change is one that people are told of: a user came or went. That he is reconnecting,
+// or has another device, the roster says.
+func announced(c presence.Change) bool {
+	return (c.From == presence.Offline) != (c.To == presence.Offline)
+}
+
+func (c *crier) add(subjects []notice.Subject) {
+	if len(subjects) == 0 {
+		return
+	}
+	c.mu.Lock()
+	if len(c.waiting)+len(subjects) <= cryQueue {
+		c.waiting = append(c.waiting, subjects...)
+	}
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *crier) take() []notice.Subject {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.waiting), cryBatch)
+	batch := c.waiting[:n:n]
+	c.waiting = c.waiting[n:]
+	if len(c.waiting) == 0 {
+		c.waiting = nil
+	}
+	return batch
+}
+
+// run announces until ctx ends.
+func (c *crier) run(ctx context.Context) {
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+			for batch := c.take(); len(batch) > 0 && ctx.Err() == nil; batch = c.take() {
+				c.announce(ctx, batch)
+			}
+		case <-sweep.C:
+			c.sweep(ctx)
+		}
+	}
+}
+
+// sweep announces what is due by now.
+func (c *crier) sweep(ctx context.Context) {
+	due, err := c.house.Notices.Due(ctx, cryBatch)
+	if err == nil && len(due) > 0 {
+		var subjects []notice.Subject
+		if subjects, err = c.truth(ctx, due); err == nil {
+			c.announce(ctx, subjects)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		c.house.Log.Warn("could not look for announcements that are due", slog.Any("error", err))
+	}
+}
+
+// truth reads what is to be said of each now.
+func (c *crier) truth(ctx context.Context, due []notice.Pending) ([]notice.Subject, error) {
+	pairs := make([][2]string, 0, len(due))
+	for _, d := range due {
+		pairs = append(pairs, [2]string{d.ConferenceID, d.UserID})
+	}
+	truths, err := c.house.Presence.StateOf(ctx, pairs)
+	if err != nil {
+		return nil, err
+	}
+	subjects := make([]notice.Subject, 0, len(due))
+	for i, d := range due {
+		t := truths[pairs[i]]
+		subjects = append(subjects, notice.Subject{ConferenceID: d.ConferenceID, UserID: d.UserID, UserName: t.UserName, Online: t.State != presence.Offline, Reason: string(t.Reason), Count: t.Online, At: now(), Mark: d.Mark})
+	}
+	return subjects, nil
+}
+
+// announce decides, commits, and then tells the rooms. What fails is still recorded and found by the next sweep.
+func (c *crier) announce(ctx context.Context, subjects []notice.Subject) {
+	said, err := c.house.Notices.Announce(ctx, subjects)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.house.Log.Warn("could not announce, the next sweep will", slog.Int("subjects", len(subjects)), slog.Any("error", err))
+		}
+		return
+	}
+	for _, a := range said {
+		c.house.Hall.EmitRoom(a.ConferenceID, a.UserID, a.Event, a.Message)
+	}
+}

@@ -1,0 +1,148 @@
+// Package conference holds the rules of a meeting: its tree, who may come in, and what must be pushed and said
+// when something changes.
+package conference
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
+
+	"rollcall/internal/notice"
+	"rollcall/internal/presence"
+	"rollcall/internal/store"
+)
+
+// Socket is one socket of this node, as the log wants to know it.
+type Socket struct {
+	SessionID, UserID, ClientType, DeviceID, IP string
+}
+
+// Audience names sockets of this node: those of Users, or of All. With a ConferenceID only those that are in it.
+type Audience struct {
+	Users        []string
+	All          bool
+	ConferenceID string
+	Except       string // a user who is left out
+}
+
+// RosterPush brings a room from one version of its roster to the next. Who has seen From gets Diff, anybody else State.
+type RosterPush struct {
+	From, Version int64
+	Diff, State   json.RawMessage
+}
+
+// Hall is where the sockets of this node sit. No method blocks; what a slow socket misses is the hall's affair.
+type Hall interface {
+	// Occupancy returns how many sockets are in the conference's room, those that only watch included.
+	Occupancy(conferenceID string) int
+	// PushTree gives the room a version of the tree. A socket that has seen a later one is left alone.
+	PushTree(conferenceID string, version int64, tree json.RawMessage)
+	// PushRoster gives the room a version of the roster.
+	PushRoster(conferenceID string, r RosterPush)
+	// Find returns the sockets of an audience.
+	Find(to Audience) []Socket
+	// Emit sends an event to an audience.
+	Emit(to Audience, event string, args ...json.RawMessage)
+	// EmitRoom sends an event to the room of a conference, watchers included, except to the sockets of a user.
+	EmitRoom(conferenceID, exceptUser, event string, payload json.RawMessage)
+	// End says kicked with the reason to the sockets and disconnects them for good. It returns how many there were.
+	End(to Audience, reason string) int
+	// Holds reports whether a session is on this node, and EndSession does to it what End does.
+	Holds(sessionID string) bool
+	EndSession(sessionID, reason string)
+}
+
+// Config is what a House needs. All of it is required but the durations and LogTree, which have defaults in the
+// configuration of the program.
+type Config struct {
+	DB       *store.DB
+	Presence *presence.Presence
+	Notices  *notice.Notices
+	Hall     Hall
+
+	AutoCreate      bool          // a conference nobody registered comes to be by its first arrival
+	MaxTreeBytes    int           // largest tree that our own writes may make
+	PushMinInterval time.Duration // 0: chosen by the size of the room
+	PollInterval    time.Duration // how often versions are compared, which heals lost wake-ups
+	DetailMax       int           // people online up to which each of them is told about
+	LogTree         string        // summary, full or off
+
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// House is all conferences of this node. Safe for concurrent use.
+type House struct {
+	Config
+	metrics metrics
+	gate    singleflight.Group // reads of "may one come in", one at a time per conference
+
+	ctx     context.Context // ends with Close; bounds every keeper
+	stop    context.CancelFunc
+	working sync.WaitGroup // keepers that rebuild
+
+	mu      sync.Mutex // guards keepers
+	keepers map[string]*keeper
+
+	crier  *crier
+	broken brokenSections
+}
+
+type metrics struct {
+	rebuilds, pushes, broken prometheus.Counter
+	rebuildSeconds           prometheus.Histogram
+}
+
+// New returns a House. Presence must call its Record and Changed; see there.
+func New(c Config) *House {
+	h := &House{Config: c, keepers: map[string]*keeper{}}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.crier = newCrier(h)
+	h.metrics = metrics{
+		rebuilds:       prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_tree_rebuilds_total", Help: "Snapshots of a conference read from the database."}),
+		pushes:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_tree_pushes_total", Help: "Versions of a tree handed to a room."}),
+		broken:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_broken_sections_total", Help: "Sections left out because their text is not JSON."}),
+		rebuildSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rollcall_tree_rebuild_seconds", Help: "Time to read and encode one snapshot.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 12)}),
+	}
+	c.Metrics.MustRegister(h.metrics.rebuilds, h.metrics.pushes, h.metrics.broken, h.metrics.rebuildSeconds,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_conferences_open", Help: "Conferences that this node keeps in memory."}, func() float64 {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return float64(len(h.keepers))
+		}))
+	return h
+}
+
+// Run compares versions, announces what is due, and lets go of empty conferences, until ctx ends. It returns
+// when all work it started is done.
+func (h *House) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loops.Go(func() { h.every(ctx, h.PollInterval, h.poll) })
+	loops.Go(func() { h.every(ctx, idleAfter, func(context.Context) { h.dropIdle() }) })
+	loops.Go(func() { h.crier.run(ctx) })
+	loops.Wait()
+	h.stop()
+	h.working.Wait()
+	return nil
+}
+
+// every calls f each interval until ctx ends.
+func (h *House) every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			f(ctx)
+		}
+	}
+}
+
+func now() int64 { return time.Now().UnixMilli() }

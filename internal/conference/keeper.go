@@ -1,0 +1,281 @@
+package conference
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"rollcall/internal/notice"
+	"rollcall/internal/presence"
+	"rollcall/internal/rawjson"
+)
+
+const (
+	// idleAfter is how long a conference without sockets stays in memory, roughly.
+	idleAfter = 30 * time.Second
+	// retryAfter is the pause after a snapshot could not be read.
+	retryAfter = 500 * time.Millisecond
+	// maxInterval is the longest pause between two pushes to a room.
+	maxInterval = time.Second
+	// perSocket is how much every socket of a room adds to the pause before what is new in the tree is pushed again: a
+	// room of 1,000 is pushed to once a second at most, a room of 10 at once for all that anybody notices.
+	perSocket = time.Millisecond
+	// People who come and go may wait a little longer than content does, or a room that fills costs pushes by the
+	// dozen: smallInterval in rooms of up to smallRoom sockets, maxInterval in larger ones.
+	smallRoom     = 20
+	smallInterval = 100 * time.Millisecond
+)
+
+// news is what kind of change a keeper is told of.
+type news int
+
+const (
+	aboutPeople  news = 1 << iota // somebody came, went, or is there in another way
+	aboutContent                  // a section, the members, the end of the conference
+)
+
+// keeper holds the newest snapshot of one conference on this node and pushes what is new to its room. At most one
+// goroutine works for it, and only while something is to be done.
+type keeper struct {
+	house        *House
+	conferenceID string
+
+	wake chan struct{} // says to the work that waits that there is more news
+
+	mu      sync.Mutex // guards the rest
+	dirty   news       // what changed since the running rebuild began
+	running bool
+	last    *snapshot // nil until the first rebuild
+	pushed  time.Time // when the last rebuild began
+	failed  bool      // it could not read the database
+}
+
+// keeperOf returns the keeper of a conference and makes one if there is none.
+func (h *House) keeperOf(conferenceID string) *keeper {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := h.keepers[conferenceID]
+	if k == nil {
+		k = &keeper{house: h, conferenceID: conferenceID, wake: make(chan struct{}, 1)}
+		h.keepers[conferenceID] = k
+	}
+	return k
+}
+
+// mark says that a conference has changed: whoever is in its room is shown the newest committed state soon.
+func (h *House) mark(conferenceID string, what news) { h.keeperOf(conferenceID).mark(what) }
+
+func (k *keeper) mark(what news) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dirty |= what
+	if !k.running && k.house.ctx.Err() == nil {
+		k.running = true
+		k.house.working.Go(k.work)
+	}
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// snapshot returns the newest one in memory, or nil.
+func (k *keeper) snapshot() *snapshot {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.last
+}
+
+// work rebuilds and pushes until nothing is new. What changes meanwhile shares the next push.
+func (k *keeper) work() {
+	for k.begin() {
+		start := time.Now()
+		s, err := k.house.look(k.house.ctx, k.conferenceID)
+		if err != nil {
+			if k.house.ctx.Err() == nil {
+				k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
+			}
+			k.finish(nil)
+			continue
+		}
+		k.house.metrics.rebuilds.Inc()
+		k.house.metrics.rebuildSeconds.Observe(time.Since(start).Seconds())
+		before := k.snapshot()
+		k.finish(s)
+		k.publish(before, s)
+	}
+}
+
+// begin waits until the next push may be and reports whether there is anything to do. If not, the work ends.
+func (k *keeper) begin() bool {
+	for {
+		wait, ok := k.due()
+		if !ok || wait <= 0 {
+			return ok
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-k.wake: // what is new now may have less patience
+		case <-k.house.ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// due returns how long to wait for the next push. At 0 the work has begun: what changes from then on may be missing
+// in the snapshot, and is news again. ok is false if there is nothing to do.
+func (k *keeper) due() (wait time.Duration, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dirty == 0 || k.house.ctx.Err() != nil {
+		k.running = false
+		return 0, false
+	}
+	pause := k.house.interval(k.dirty, k.house.Hall.Occupancy(k.conferenceID))
+	if k.failed {
+		pause = retryAfter
+	}
+	if wait = pause - time.Since(k.pushed); wait <= 0 {
+		k.dirty, k.pushed = 0, time.Now()
+	}
+	return wait, true
+}
+
+// finish keeps s, or has the work tried again if it is nil.
+func (k *keeper) finish(s *snapshot) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failed = s == nil
+	if s == nil {
+		k.dirty |= aboutContent | aboutPeople
+		return
+	}
+	k.last = s
+}
+
+// interval returns the least time between two pushes of the given news to a room of so many sockets.
+func (h *House) interval(what news, sockets int) time.Duration {
+	switch {
+	case h.PushMinInterval > 0:
+		return min(h.PushMinInterval, maxInterval)
+	case what&aboutContent != 0:
+		return min(time.Duration(sockets)*perSocket, maxInterval)
+	case sockets <= smallRoom:
+		return smallInterval
+	}
+	return maxInterval
+}
+
+// publish hands what is new to the room, and the number of people back to the tree row.
+func (k *keeper) publish(before, s *snapshot) {
+	h := k.house
+	if before == nil || before.versions.Tree < s.versions.Tree {
+		h.Hall.PushTree(k.conferenceID, s.versions.Tree, s.tree())
+		h.metrics.pushes.Inc()
+		h.logTree(before, s)
+	}
+	if before == nil || before.versions.Roster < s.versions.Roster {
+		push := RosterPush{Version: s.versions.Roster, Diff: s.diff(before), State: s.state()}
+		if before != nil {
+			push.From = before.versions.Roster
+		}
+		h.Hall.PushRoster(k.conferenceID, push)
+	}
+	if err := h.writeBack(h.ctx, s); err != nil && h.ctx.Err() == nil {
+		h.Log.Warn("could not write the online number into head_data", slog.String("conference", k.conferenceID), slog.Any("error", err))
+	}
+}
+
+// logTree appends a version that went out to the log.
+func (h *House) logTree(before, s *snapshot) {
+	if h.LogTree == "off" {
+		return
+	}
+	changed := []string{}
+	for i, sec := range sections {
+		if before == nil && s.content.text[i] != nil || before != nil && string(before.content.text[i]) != string(s.content.text[i]) {
+			changed = append(changed, sec.name)
+		}
+	}
+	var message any = s.tree()
+	if h.LogTree != "full" {
+		message = struct {
+			Version  int64    `json:"version"`
+			Size     int      `json:"size"`
+			Sections []string `json:"sections"`
+		}{s.versions.Tree, len(s.tree()), changed}
+	}
+	text, err := rawjson.Encode(message)
+	if err != nil {
+		text = nil
+	}
+	sockets := h.Hall.Occupancy(s.conferenceID)
+	h.Notices.AppendLater(notice.Entry{
+		ConferenceID: s.conferenceID, Actor: "system", Event: "note_tree", SendType: systemSendType, Message: text,
+		Audience: sockets, Sent: sockets, Online: s.roster.Online, State: "sent", CreatedAt: now(),
+	})
+}
+
+// systemSendType marks the log rows of the service itself.
+const systemSendType = "1"
+
+// poll marks the open conferences whose versions or tree rows differ from what is in memory: a wake-up was lost, or
+// a backend wrote the row and did not say so.
+func (h *House) poll(ctx context.Context) {
+	open := map[string]*snapshot{}
+	h.mu.Lock()
+	for id, k := range h.keepers {
+		open[id] = k.snapshot()
+	}
+	h.mu.Unlock()
+	ids := make([]string, 0, len(open))
+	for id, s := range open {
+		if s == nil || h.Hall.Occupancy(id) == 0 {
+			continue
+		}
+		ids = append(ids, id)
+	}
+	current, err := h.readStamps(ctx, ids)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.Log.Warn("could not compare versions with the database", slog.Any("error", err))
+		}
+		return
+	}
+	for _, id := range ids {
+		s, c := open[id], current[id]
+		if c.versions.Tree != s.versions.Tree || c.versions.Roster != s.versions.Roster || c.stamp != s.stamp {
+			h.mark(id, aboutContent)
+		}
+	}
+}
+
+// dropIdle lets go of conferences that nobody here is in.
+func (h *House) dropIdle() {
+	h.mu.Lock()
+	candidates := make([]*keeper, 0, len(h.keepers))
+	for _, k := range h.keepers {
+		candidates = append(candidates, k)
+	}
+	h.mu.Unlock()
+	for _, k := range candidates {
+		if h.Hall.Occupancy(k.conferenceID) > 0 {
+			continue
+		}
+		h.mu.Lock()
+		k.mu.Lock()
+		if !k.running && k.dirty == 0 && time.Since(k.pushed) > idleAfter {
+			delete(h.keepers, k.conferenceID)
+		}
+		k.mu.Unlock()
+		h.mu.Unlock()
+	}
+}
+
+// stamp is what poll compares.
+type stamp struct {
+	versions presence.Versions
+	stamp    string
+}
