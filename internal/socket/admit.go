@@ -1,0 +1,204 @@
+package socket
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	socketio "github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+
+	"rollcall/internal/conference"
+	"rollcall/internal/fault"
+	"rollcall/internal/id"
+	"rollcall/internal/presence"
+)
+
+// admitTimeout bounds how long a socket may wait to be let in.
+const admitTimeout = 10 * time.Second
+
+// admit is the library's middleware: it decides whether a socket comes in. It returns at once; what takes time goes on
+// in a goroutine, and the CONNECT is answered when that calls next.
+func (d *Door) admit(sock *socketio.Socket, next func(*socketio.ExtendedError)) {
+	r := sock.Request().Request()
+	h, err := readHandshake(r.URL.Query())
+	s := newSeat(d, sock, h, r)
+	if err == nil && !d.hall.claim(s) {
+		err = fault.New(fault.Conflict, "conflict", "this connection is in already")
+	}
+	if err != nil {
+		d.refuse(s, next, err)
+		return
+	}
+	d.entering.Go(func() {
+		defer d.guard("admit", func() { s.drop() })
+		d.let(s, next)
+	})
+}
+
+// let opens the session of a seat and lets the library go on.
+func (d *Door) let(s *seat, next func(*socketio.ExtendedError)) {
+	if s.conn.ReadyState() != "open" { // closed before newSeat listened
+		s.end(presence.Lost)
+	}
+	p := person{}
+	switch {
+	case s.system:
+		p.userID, p.userName = s.userID, s.userName
+	case s.userID != "":
+		var err error
+		if p, err = d.openSession(s, s.conferenceID); err != nil {
+			d.refuse(s, next, err)
+			return
+		}
+	}
+	if !s.sit(p) {
+		d.house.Leave(p.sessionID, presence.Lost)
+	}
+	d.metrics.connects.WithLabelValues("admitted").Inc()
+	next(nil)
+}
+
+// openSession opens a session for the user of a seat in a conference, or in none.
+func (d *Door) openSession(s *seat, conferenceID string) (person, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	defer cancel()
+	session := presence.Session{ID: id.New(), ConferenceID: conferenceID, UserID: s.userID, UserName: s.userName, ClientType: s.clientType, DeviceID: s.deviceID, IP: s.ip, OpenedAt: time.Now()}
+	arrival, err := d.house.Arrive(ctx, session)
+	if err != nil {
+		return person{}, err
+	}
+	return person{userID: s.userID, userName: arrival.UserName, conferenceID: conferenceID, sessionID: session.ID, rosterVersion: arrival.RosterVersion}, nil
+}
+
+// refuse turns a socket away: for good with a CONNECT_ERROR, for now by closing its transport.
+func (d *Door) refuse(s *seat, next func(*socketio.ExtendedError), err error) {
+	f := fault.Of(err)
+	s.end(presence.Lost)
+	if f.Kind == fault.Unavailable || f.Kind == fault.Internal {
+		d.Log.Warn("could not let a socket in", slog.String("user", s.userID), slog.String("conference", s.conferenceID), slog.Any("error", err))
+		d.metrics.connects.WithLabelValues("unavailable").Inc()
+		s.drop()
+		next(nil) // the library sees that the connection is closed and forgets the socket
+		return
+	}
+	d.metrics.connects.WithLabelValues("refused").Inc()
+	message, detail := words(f.Code), f.Message
+	if s.conn.Protocol() != 3 {
+		next(socketio.NewExtendedError(message, map[string]any{"code": f.Code, "detail": detail}))
+		return
+	}
+	// A 2.x client does not go away by itself after an error; left alone it would be closed by the connect timeout
+	// and come back for ever. So it is sent a DISCONNECT as well. Both are queued from within the socket's own queue,
+	// which finishes what it holds when the library closes it.
+	s.sock.Enqueue(func() {
+		next(socketio.NewExtendedError(message, map[string]any{"message": message, "code": f.Code, "detail": detail}))
+		s.sock.Enqueue(func() { s.conn.Send(types.NewStringBufferString("1"), nil, nil) })
+	})
+}
+
+// words says what a refusal means in plain words.
+func words(code string) string {
+	known := map[string]string{
+		"bad_user_id": "the userId is not valid", "bad_conference_id": "the conferenceId is not valid", "bad_client_type": "the clientType or deviceId is not valid",
+		"unknown_conference": "there is no such conference", "conference_ended": "the conference has ended", "duplicate_session": "this user is connected already",
+		"unauthorized": "who you are could not be verified", "forbidden": "you may not enter",
+	}
+	if w, ok := known[code]; ok {
+		return w
+	}
+	return "the connection was refused"
+}
+
+// connected is called when a socket is in. It is registered before anything is sent, and its last line finds out
+// whether the connection ended while the library was not looking.
+func (d *Door) connected(args ...any) {
+	sock, ok := args[0].(*socketio.Socket)
+	if !ok {
+		return
+	}
+	s, ok := sock.Data().(*seat)
+	if !ok {
+		sock.Disconnect(true)
+		return
+	}
+	defer d.guard("connected", func() { s.drop() })
+	_ = sock.On("disconnect", func(...any) { s.end(presence.Lost) })
+	sock.OnAny(s.dispatch)
+	who := s.person()
+	d.hall.enter(s, who)
+	if who.sessionID != "" {
+		d.hall.name(s, "", who.sessionID)
+		if extra := d.hall.silent(s, who.userID, d.MaxSessionsPerUser); extra != nil {
+			extra.expel("too_many_sessions", presence.Kicked)
+		}
+	}
+	d.welcome(s, who)
+	if s.system && s.conferenceID != "" {
+		s.watch(s.conferenceID)
+	}
+	if s.isGone() || s.conn.ReadyState() != "open" {
+		s.end(presence.Lost)
+		sock.Disconnect(false)
+		d.hall.forget(s, who.sessionID)
+	}
+}
+
+// welcome greets a newcomer and shows him his conference.
+func (d *Door) welcome(s *seat, who person) {
+	f, err := eventOf("welcome", struct {
+		SessionID       string `json:"sessionId"`
+		UserID          string `json:"userId"`
+		UserName        string `json:"userName"`
+		ConferenceID    string `json:"conferenceId"`
+		NodeID          string `json:"nodeId"`
+		ServerTime      int64  `json:"serverTime"`
+		MaxPayload      int    `json:"maxPayload"`
+		EventsPerSecond int    `json:"eventsPerSecond"`
+	}{who.sessionID, who.userID, who.userName, who.conferenceID, d.NodeID, now(), d.MaxPayload, d.EventsPerSecond})
+	if err != nil {
+		d.Log.Error("could not encode welcome", slog.Any("error", err))
+		return
+	}
+	s.push(f)
+	if who.conferenceID != "" {
+		d.show(s, who.conferenceID)
+	}
+}
+
+// show pushes the snapshot of a conference to a seat that has joined its room.
+func (d *Door) show(s *seat, conferenceID string) {
+	snap, ok := d.house.Welcome(conferenceID)
+	if !ok {
+		return // the first snapshot is being made; it is pushed to the room
+	}
+	d.showSnapshot(s, conferenceID, snap)
+}
+
+func (d *Door) showSnapshot(s *seat, conferenceID string, snap conference.Snapshot) {
+	tree, err := treeFrame(conferenceID, snap.TreeVersion, snap.Tree)
+	if err != nil {
+		d.Log.Error("could not encode a tree", slog.Any("error", err))
+		return
+	}
+	s.push(tree)
+	if snap.RosterVersion < s.person().rosterVersion {
+		return // made before he arrived; the one with him in it follows
+	}
+	roster, err := rosterFrame(conferenceID, "presence_state", snap.RosterVersion, snap.Roster)
+	if err != nil {
+		d.Log.Error("could not encode a roster", slog.Any("error", err))
+		return
+	}
+	s.push(roster)
+}
+
+// guard catches a panic, counts it, logs it once with its stack and then calls after.
+func (d *Door) guard(where string, after func()) {
+	if p := recover(); p != nil {
+		d.metrics.panics.Inc()
+		d.Log.Error("panic", slog.String("in", where), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		after()
+	}
+}

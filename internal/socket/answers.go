@@ -1,0 +1,279 @@
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"rollcall/internal/fault"
+	"rollcall/internal/id"
+	"rollcall/internal/presence"
+	"rollcall/internal/rawjson"
+)
+
+const (
+	// eventTimeout bounds what an event may take.
+	eventTimeout = 5 * time.Second
+	// rosterLimit and rosterMost are the usual and the largest page of a roster.
+	rosterLimit, rosterMost = 50, 200
+	// maxWatched is how many conferences one system client may watch.
+	maxWatched = 1000
+	// loggedEvent is how many bytes of a client's own event go into the log.
+	loggedEvent = 256
+)
+
+var errNoConference = fault.New(fault.Conflict, "no_conference", "this socket is in no conference")
+
+// place returns the conference a seat is in, or, for a system client, the one it named when it connected.
+func (s *seat) place() (string, error) {
+	c := s.person().conferenceID
+	if c == "" && s.system {
+		c = s.conferenceID
+	}
+	if c == "" {
+		return "", errNoConference
+	}
+	return c, nil
+}
+
+// onHeartbeat answers jywsping. That it came counts as a sign of life.
+func (s *seat) onHeartbeat(json.RawMessage) (answer, error) {
+	var tree, roster int64
+	if c, err := s.place(); err == nil {
+		tree, roster = s.door.house.Versions(c)
+	}
+	return answer{"serverTime": now(), "version": tree, "rosterVersion": roster}, nil
+}
+
+// onLogin names a nobody, or brings a user without a conference into one.
+func (s *seat) onLogin(arg json.RawMessage) (answer, error) {
+	var in struct {
+		UserID       id.ID `json:"userId"`
+		ConferenceID id.ID `json:"conferenceId"`
+	}
+	if err := decode(arg, &in); err != nil {
+		return nil, err
+	}
+	who := s.person()
+	user, place := string(in.UserID), string(in.ConferenceID)
+	if id.Nobody(user) {
+		user = who.userID
+	}
+	if id.NoConference(place) {
+		if place = who.conferenceID; who.userID == "" {
+			place = s.conferenceID // what the nobody asked for when it connected
+		}
+	}
+	switch {
+	case s.system:
+		return nil, fault.New(fault.Forbidden, "forbidden", "a system client has no presence")
+	case user == "":
+		return nil, fault.Invalidf("userId is missing")
+	case id.Check(user) != nil:
+		return nil, fault.Invalidf("userId %v", id.Check(user))
+	case place != "" && id.Check(place) != nil:
+		return nil, fault.Invalidf("conferenceId %v", id.Check(place))
+	case who.userID != "" && who.userID != user:
+		return nil, fault.New(fault.Forbidden, "forbidden", "this socket belongs to another user")
+	case who.conferenceID != "" && who.conferenceID != place:
+		return nil, fault.New(fault.Conflict, "conflict", "this socket is in another conference, leave it first")
+	case who.userID == user && who.conferenceID == place:
+	default:
+		s.userID = user
+		if err := s.move(place, presence.Left); err != nil {
+			return nil, err
+		}
+	}
+	// Nothing is kept for anybody yet, so nothing can be unread.
+	return answer{"unread": map[string]any{"total": 0, "byCategory": map[string]int{}}, "sessionId": s.person().sessionID}, nil
+}
+
+// onLeave takes the seat out of its conference, without grace.
+func (s *seat) onLeave(json.RawMessage) (answer, error) {
+	if s.person().conferenceID == "" {
+		return nil, errNoConference
+	}
+	return nil, s.move("", presence.Left)
+}
+
+// move opens a session of the seat's user in another place, or in none, and closes the one it had.
+func (s *seat) move(place string, why presence.Reason) error {
+	old := s.person()
+	p, err := s.door.openSession(s, place)
+	if err != nil {
+		return err
+	}
+	if !s.sit(p) {
+		s.door.house.Leave(p.sessionID, presence.Lost)
+		return nil
+	}
+	if old.conferenceID != "" {
+		s.sock.Leave(conferenceRoom(old.conferenceID))
+		s.box.forget(treeStream(old.conferenceID))
+		s.box.forget(rosterStream(old.conferenceID))
+	}
+	if old.sessionID != "" {
+		s.door.house.Leave(old.sessionID, why)
+	}
+	s.door.hall.name(s, old.sessionID, p.sessionID)
+	s.door.hall.enter(s, p)
+	if s.isGone() { // it ended between sit and name
+		s.door.hall.forget(s, p.sessionID)
+	}
+	if place != "" {
+		s.door.show(s, place)
+	}
+	return nil
+}
+
+func (s *seat) onRoster(arg json.RawMessage) (answer, error) {
+	var in struct {
+		Cursor string `json:"cursor"`
+		Limit  int    `json:"limit"`
+	}
+	if err := decode(arg, &in); err != nil {
+		return nil, err
+	}
+	if in.Limit < 0 || in.Limit > rosterMost {
+		return nil, fault.Invalidf("limit must be 1 to %d", rosterMost)
+	}
+	if in.Limit == 0 {
+		in.Limit = rosterLimit
+	}
+	place, err := s.place()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	items, next, version, err := s.door.house.Page(ctx, place, in.Cursor, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return answer{"rosterVersion": version, "items": items, "next": nullable(next)}, nil
+}
+
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// conferenceIDs reads the argument of watch and unwatch.
+func conferenceIDs(arg json.RawMessage) ([]string, error) {
+	var in struct {
+		ConferenceIDs []id.ID `json:"conferenceIds"`
+	}
+	if err := decode(arg, &in); err != nil {
+		return nil, err
+	}
+	list := make([]string, 0, len(in.ConferenceIDs))
+	for _, c := range in.ConferenceIDs {
+		if err := id.Check(string(c)); err != nil {
+			return nil, fault.Invalidf("a conferenceId %v", err)
+		}
+		list = append(list, string(c))
+	}
+	if len(list) == 0 {
+		return nil, fault.Invalidf("conferenceIds is missing")
+	}
+	return list, nil
+}
+
+func (s *seat) onWatch(arg json.RawMessage) (answer, error) {
+	if !s.system {
+		return nil, fault.New(fault.Forbidden, "forbidden", "only system clients may watch")
+	}
+	list, err := conferenceIDs(arg)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	full := len(s.watched)+len(list) > maxWatched
+	s.mu.Unlock()
+	if full {
+		return nil, fault.New(fault.TooLarge, "too_large", "too many conferences watched by one socket")
+	}
+	for _, c := range list {
+		s.watch(c)
+	}
+	return nil, nil
+}
+
+func (s *seat) onUnwatch(arg json.RawMessage) (answer, error) {
+	if !s.system {
+		return nil, fault.New(fault.Forbidden, "forbidden", "only system clients may watch")
+	}
+	list, err := conferenceIDs(arg)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		s.unwatch(c)
+	}
+	return nil, nil
+}
+
+// watch lets a system client receive what the room of a conference receives, beginning with the snapshot.
+func (s *seat) watch(conferenceID string) {
+	s.mu.Lock()
+	if s.watched == nil {
+		s.watched = map[string]struct{}{}
+	}
+	s.watched[conferenceID] = struct{}{}
+	s.mu.Unlock()
+	s.sock.Join(conferenceRoom(conferenceID))
+	s.door.show(s, conferenceID)
+}
+
+func (s *seat) unwatch(conferenceID string) {
+	s.mu.Lock()
+	delete(s.watched, conferenceID)
+	s.mu.Unlock()
+	s.sock.Leave(conferenceRoom(conferenceID))
+	s.box.forget(treeStream(conferenceID))
+	s.box.forget(rosterStream(conferenceID))
+}
+
+// treeAnswer is a tree within an answer, with its version, so that no client is answered with an older tree than it
+// has seen.
+type treeAnswer struct {
+	json.RawMessage
+	conferenceID string
+	version      int64
+}
+
+func (s *seat) onResync(arg json.RawMessage) (answer, error) {
+	var in struct {
+		Version json.Number `json:"version"`
+	}
+	if err := decode(arg, &in); err != nil {
+		return nil, err
+	}
+	place, err := s.place()
+	if err != nil {
+		return nil, err
+	}
+	if snap, ok := s.door.house.Welcome(place); ok {
+		return answer{"tree": treeAnswer{snap.Tree, place, snap.TreeVersion}}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	tree, version, err := s.door.house.Tree(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	return answer{"tree": treeAnswer{tree, place, version}}, nil
+}
+
+// onClientEvent logs what a client has to say.
+func (s *seat) onClientEvent(arg json.RawMessage) (answer, error) {
+	if rawjson.Blank(arg) || arg[0] != '"' && arg[0] != '{' {
+		return nil, fault.Invalidf("the argument must be a string or an object")
+	}
+	who := s.person()
+	s.door.Log.Info("client event", slog.String("user", who.userID), slog.String("conference", who.conferenceID), slog.Int("bytes", len(arg)), slog.String("event", string(arg[:min(len(arg), loggedEvent)])))
+	return nil, nil
+}

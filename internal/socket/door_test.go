@@ -1,0 +1,206 @@
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"rollcall/internal/conference"
+	"rollcall/internal/notice"
+	"rollcall/internal/presence"
+	"rollcall/internal/store"
+	"rollcall/internal/storetest"
+)
+
+// opened is a door with a house behind it, on an SQLite database, and a web server in front of it.
+type opened struct {
+	*Door
+	url   string
+	ready func() error
+}
+
+// open builds a door. change may alter its configuration.
+func open(t *testing.T, change func(*Config)) *opened {
+	t.Helper()
+	db := storetest.Open(t, store.SQLite)
+	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
+	hall := NewHall(log)
+	var house *conference.House
+	p := presence.New(presence.Config{
+		DB: db, Node: "n1", Grace: time.Second, Heartbeat: time.Second, NodeTimeout: 5 * time.Second, Duplicates: "multi", Log: log, Metrics: prometheus.NewRegistry(),
+		Record:  func(ctx context.Context, c []presence.Change) error { return house.Record(ctx, c) },
+		Changed: func(c []presence.Change) { house.Changed(c) },
+	})
+	n := notice.New(notice.Config{DB: db, Prefix: "t", Window: time.Second, DetailMax: 200, Log: log, Metrics: prometheus.NewRegistry()})
+	house = conference.New(conference.Config{DB: db, Presence: p, Notices: n, Hall: hall, AutoCreate: true, MaxTreeBytes: 1 << 18, PollInterval: time.Second, DetailMax: 200, LogTree: "summary", Log: log, Metrics: prometheus.NewRegistry()})
+	o := &opened{}
+	c := Config{
+		Path: "/socket.io/", PingInterval: 10 * time.Second, PingTimeout: 10 * time.Second, AllowEIO3: true, EIO3PingInterval: 25 * time.Second, EIO3PingTimeout: time.Minute,
+		UpgradeTimeout: 5 * time.Second, ConnectTimeout: 5 * time.Second, MaxPayload: 1 << 16, MaxQueueBytes: 1 << 20, EventsPerSecond: 20, MaxSessionsPerUser: 10, NodeID: "n1",
+		Ready: func() error { return o.readiness() }, Log: log, Metrics: prometheus.NewRegistry(),
+	}
+	if change != nil {
+		change(&c)
+	}
+	o.Door = New(c, hall, house)
+	ctx, cancel := context.WithCancel(context.Background())
+	var ended []chan struct{}
+	for _, run := range []func(context.Context) error{n.Run, p.Run, house.Run, o.Run} {
+		done := make(chan struct{})
+		ended = append(ended, done)
+		go func() {
+			defer close(done)
+			_ = run(ctx)
+		}()
+	}
+	<-p.Ready()
+	server := httptest.NewServer(o.Door)
+	o.url = server.URL
+	t.Cleanup(func() {
+		o.Close(0)
+		server.Close()
+		cancel()
+		for _, done := range ended {
+			<-done
+		}
+	})
+	return o
+}
+
+func (o *opened) readiness() error {
+	if o.ready == nil {
+		return nil
+	}
+	return o.ready()
+}
+
+// testLog writes log lines into the test's log.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(b []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// webSocketClient is a bare client that reads packets one by one.
+type webSocketClient struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+// dial opens a WebSocket and reads OPEN.
+func (o *opened) dial(t *testing.T, query string) *webSocketClient {
+	t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(o.url, "http")+"/socket.io/?transport=websocket&"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	c := &webSocketClient{t, conn}
+	if open := c.read(); !strings.HasPrefix(open, "0{") {
+		t.Fatalf("the first packet is %q, want OPEN", open)
+	}
+	return c
+}
+
+func (c *webSocketClient) read() string {
+	c.t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, data, err := c.conn.ReadMessage()
+	if err != nil {
+		c.t.Fatalf("read: %v", err)
+	}
+	return string(data)
+}
+
+// until reads packets up to the first that begins with prefix.
+func (c *webSocketClient) until(prefix string) string {
+	c.t.Helper()
+	for {
+		if p := c.read(); strings.HasPrefix(p, prefix) {
+			return p
+		}
+	}
+}
+
+// event reads up to an event and returns its payload.
+func (c *webSocketClient) event(name string) json.RawMessage {
+	c.t.Helper()
+	p := c.until(`42["` + name + `",`)
+	var args []json.RawMessage
+	if err := json.Unmarshal([]byte(p[2:]), &args); err != nil {
+		c.t.Fatal(err)
+	}
+	return args[1]
+}
+
+func (c *webSocketClient) write(packet string) {
+	c.t.Helper()
+	if err := c.conn.WriteMessage(websocket.TextMessage, []byte(packet)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// ended reads until the connection is closed.
+func (c *webSocketClient) ended() {
+	c.t.Helper()
+	for {
+		_ = c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, _, err := c.conn.ReadMessage(); err != nil {
+			if websocket.IsCloseError(err, websocket.CloseNormalClosure) || !strings.Contains(err.Error(), "timeout") {
+				return
+			}
+			c.t.Fatalf("the connection was not closed: %v", err)
+		}
+	}
+}
+
+func TestNewcomerIsWelcomed(t *testing.T) {
+	o := open(t, nil)
+	c := o.dial(t, "EIO=4&userId=anna&conferenceId=42&userName=Anna")
+	c.write("40")
+	if p := c.read(); !strings.HasPrefix(p, `40{"sid":`) {
+		t.Fatalf("the CONNECT was answered %q", p)
+	}
+	var w struct{ SessionID, UserID, UserName, ConferenceID, NodeID string }
+	if err := json.Unmarshal(c.event("welcome"), &w); err != nil || w.UserID != "anna" || w.UserName != "Anna" || w.ConferenceID != "42" || w.SessionID == "" || w.NodeID != "n1" {
+		t.Errorf("welcome is %+v, %v", w, err)
+	}
+	var tree struct {
+		ConferenceID string
+		HeadData     struct{ OnLineNumber int }
+	}
+	if err := json.Unmarshal(c.event("note_tree"), &tree); err != nil || tree.HeadData.OnLineNumber != 1 || tree.ConferenceID != "42" {
+		t.Errorf("note_tree is %+v, %v", tree, err)
+	}
+	var state struct {
+		Online int
+		Users  []struct {
+			UserID  string
+			State   string
+			Devices []struct{ SessionID string }
+		}
+	}
+	if err := json.Unmarshal(c.event("presence_state"), &state); err != nil || state.Online != 1 || len(state.Users) != 1 || state.Users[0].UserID != "anna" || state.Users[0].Devices[0].SessionID != w.SessionID {
+		t.Errorf("presence_state is %+v, %v", state, err)
+	}
+}
+
+// dialUpgrade opens the WebSocket that is to take over a polling session.
+func (o *opened) dialUpgrade(t *testing.T, p *poller) *webSocketClient {
+	t.Helper()
+	target := "ws" + strings.TrimPrefix(strings.Replace(p.url, "transport=polling", "transport=websocket", 1), "http")
+	conn, _, err := websocket.DefaultDialer.Dial(target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &webSocketClient{t, conn}
+}

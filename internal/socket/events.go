@@ -1,0 +1,192 @@
+package socket
+
+import (
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"time"
+
+	socketio "github.com/zishang520/socket.io/servers/socket/v3"
+
+	"rollcall/internal/fault"
+	"rollcall/internal/rawjson"
+)
+
+// answer is what a client gets back for an event: fields beside ok, or an error.
+type answer map[string]any
+
+// handler does what an event asks for. It runs in the seat's lane and may take its time.
+type handler func(s *seat, arg json.RawMessage) (answer, error)
+
+// The events that clients may send. Others are ignored: a newer client may know more than we do.
+var handlers = map[string]handler{
+	"jywsping":             (*seat).onHeartbeat,
+	"user_login":           (*seat).onLogin,
+	"leave":                (*seat).onLeave,
+	"roster":               (*seat).onRoster,
+	"watch":                (*seat).onWatch,
+	"unwatch":              (*seat).onUnwatch,
+	"tree_resync":          (*seat).onResync,
+	"receive_client_event": (*seat).onClientEvent,
+}
+
+// dispatch is called by the library with every event of the seat, one after another: the name, the arguments, and the
+// ackID if an answer is wanted.
+func (s *seat) dispatch(args ...any) {
+	defer s.door.guard("event", func() { s.drop() })
+	name, _ := args[0].(string)
+	reply := s.replyTo(args[len(args)-1])
+	ok, flood := s.limit.take(time.Now())
+	if flood {
+		s.door.Log.Warn("a client that floods was disconnected", slog.String("user", s.person().userID), slog.String("ip", s.ip))
+		s.drop()
+		return
+	}
+	if !ok {
+		s.door.metrics.events.WithLabelValues(known(name), "rate_limited").Inc()
+		reply(nil, fault.New(fault.RateLimited, "rate_limited", "too many events"))
+		return
+	}
+	h := handlers[name]
+	if h == nil {
+		s.door.metrics.events.WithLabelValues("other", "ignored").Inc()
+		return
+	}
+	arg, err := argument(args)
+	if err != nil {
+		s.door.metrics.events.WithLabelValues(name, "bad_payload").Inc()
+		reply(nil, err)
+		return
+	}
+	queued := s.lane.do(func() {
+		defer s.door.guard(name, func() { reply(nil, fault.Of(errPanic)) })
+		a, err := h(s, arg)
+		s.door.metrics.events.WithLabelValues(name, outcome(err)).Inc()
+		reply(a, err)
+	})
+	if !queued {
+		s.door.metrics.events.WithLabelValues(name, "rate_limited").Inc()
+		reply(nil, fault.New(fault.RateLimited, "rate_limited", "too many events wait for their answer"))
+	}
+}
+
+var errPanic = fault.New(fault.Internal, "internal", "something went wrong")
+
+func known(name string) string {
+	if handlers[name] == nil {
+		return "other"
+	}
+	return name
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return code(fault.Of(err))
+}
+
+// argument returns the first argument of an event, nil if there is none.
+func argument(args []any) (json.RawMessage, error) {
+	if len(args) < 2 {
+		return nil, nil
+	}
+	switch a := args[1].(type) {
+	case json.RawMessage:
+		return a, nil
+	case ackID, socketio.Ack:
+		return nil, nil
+	case error:
+		return nil, fault.Invalidf("the argument is %v", a)
+	}
+	return nil, fault.Invalidf("binary arguments are not understood")
+}
+
+// replyTo returns what answers an event: nothing if no answer is wanted.
+func (s *seat) replyTo(last any) func(answer, error) {
+	switch ack := last.(type) {
+	case ackID:
+		return s.reply(ack)
+	case socketio.Ack: // of an event with binary parts, which the library decoded
+		return func(a answer, err error) { ack([]any{body(a, err)}, nil) }
+	}
+	return func(_ answer, err error) { s.logInternal(err) }
+}
+
+// body puts an answer together.
+func body(a answer, err error) map[string]any {
+	if err != nil {
+		f := fault.Of(err)
+		return map[string]any{"ok": false, "error": map[string]any{"code": code(f), "message": f.Message}}
+	}
+	full := map[string]any{"ok": true}
+	for k, v := range a {
+		full[k] = v
+	}
+	return full
+}
+
+func (s *seat) reply(ack ackID) func(answer, error) {
+	return func(a answer, err error) { s.answer(ack, a, err) }
+}
+
+func (s *seat) answer(ack ackID, a answer, err error) {
+	s.logInternal(err)
+	text, e := rawjson.Encode(body(a, err))
+	if e != nil {
+		s.logInternal(e)
+		return
+	}
+	data := strconv.AppendUint([]byte("43"), uint64(ack), 10)
+	data = append(append(append(data, '['), text...), ']')
+	f := newFrame(data, false)
+	if tree, ok := a["tree"].(treeAnswer); ok {
+		f.stream, f.version, f.again = treeStream(tree.conferenceID), tree.version, true
+	}
+	if s.push(f) == stale { // a newer tree was pushed while this one was read
+		s.reply(ack)(s.onResync(nil))
+	}
+}
+
+func (s *seat) logInternal(err error) {
+	if err != nil && fault.Of(err).Kind == fault.Internal {
+		s.door.Log.Error("an event could not be handled", slog.String("user", s.person().userID), slog.Any("error", err))
+	}
+}
+
+// code maps a fault to one of the codes of the protocol.
+func code(f *fault.Error) string {
+	switch f.Kind {
+	case fault.Invalid:
+		return "bad_payload"
+	case fault.TooLarge:
+		return "too_large"
+	case fault.Unauthorized:
+		return "unauthorized"
+	case fault.Forbidden:
+		return "forbidden"
+	case fault.NotFound:
+		return "not_found"
+	case fault.Conflict, fault.Precondition:
+		if f.Code == "conference_ended" || f.Code == "no_conference" {
+			return f.Code
+		}
+		return "conflict"
+	case fault.RateLimited:
+		return "rate_limited"
+	case fault.Unavailable:
+		return "unavailable"
+	}
+	return "internal"
+}
+
+// decode reads an event's argument, which may be left out, into v. Unknown fields are ignored.
+func decode(arg json.RawMessage, v any) error {
+	if rawjson.Blank(arg) {
+		return nil
+	}
+	if err := json.Unmarshal(arg, v); err != nil {
+		return fault.Invalidf("the argument has the wrong shape")
+	}
+	return nil
+}

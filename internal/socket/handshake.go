@@ -1,0 +1,92 @@
+package socket
+
+import (
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"rollcall/internal/fault"
+	"rollcall/internal/id"
+)
+
+// handshake is what a client says of itself when it connects.
+type handshake struct {
+	userID       string // "" for nobody
+	userName     string // believed only without auth
+	conferenceID string // "" for none
+	clientType   string
+	deviceID     string
+	system       bool // takes part in delivery, has no presence
+}
+
+// maxName is how many characters of a name are kept.
+const maxName = 128
+
+// readHandshake reads the query of a handshake. The fault it returns is for good: the same client will never be let in.
+func readHandshake(q url.Values) (handshake, error) {
+	var h handshake
+	read := []struct {
+		key, code string
+		into      *string
+	}{
+		{"userId", "bad_user_id", &h.userID},
+		{"conferenceId", "bad_conference_id", &h.conferenceID},
+		{"clientType", "bad_client_type", &h.clientType},
+		{"deviceId", "bad_client_type", &h.deviceID},
+	}
+	for _, r := range read {
+		v, ok := single(q, r.key)
+		if !ok {
+			return handshake{}, fault.New(fault.Invalid, r.code, r.key+" must be given once")
+		}
+		if id.Nobody(v) || r.key == "conferenceId" && id.NoConference(v) {
+			continue
+		}
+		if err := id.Check(v); err != nil {
+			return handshake{}, fault.New(fault.Invalid, r.code, r.key+" "+err.Error())
+		}
+		*r.into = v
+	}
+	if h.clientType == "" {
+		h.clientType = "web"
+	}
+	system, _ := single(q, "is_system")
+	h.system = strings.TrimSpace(system) != ""
+	if name, ok := single(q, "userName"); ok {
+		h.userName = cleanName(name)
+	}
+	return h, nil
+}
+
+// single returns the value of a key that may be given at most once, and not as an array.
+func single(q url.Values, key string) (value string, ok bool) {
+	for k := range q {
+		if strings.HasPrefix(k, key+"[") {
+			return "", false
+		}
+	}
+	switch v := q[key]; len(v) {
+	case 0:
+		return "", true
+	case 1:
+		return v[0], true
+	}
+	return "", false
+}
+
+// cleanName keeps what can be shown of a name.
+func cleanName(s string) string {
+	if !utf8.ValidString(s) {
+		return ""
+	}
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > maxName {
+		s = string(r[:maxName])
+	}
+	return strings.TrimSpace(s)
+}

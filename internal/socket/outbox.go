@@ -1,0 +1,246 @@
+package socket
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/gorilla/websocket"
+
+	"rollcall/internal/rawjson"
+)
+
+// frame is one Engine.IO packet ready to be written. It never changes, so that all receivers of a broadcast
+// share one.
+type frame struct {
+	data     []byte // the packet with its type, for example 42["note_tree",{...}]
+	binary   bool
+	prepared func() (*websocket.PreparedMessage, error) // the WebSocket frame, made at most once
+
+	// Frames of one stream carry a version that never goes back at a receiver: an older one is dropped.
+	stream  string
+	version int64
+	// from, if follows is set, is the version that the receiver must have seen for this frame to make sense.
+	from    int64
+	follows bool
+	// again lets a frame pass that carries the version its receiver has seen last.
+	again bool
+	// latest marks a frame that makes a waiting one of its stream superfluous.
+	latest bool
+}
+
+func newFrame(data []byte, binary bool) *frame {
+	kind := websocket.TextMessage
+	if binary {
+		kind = websocket.BinaryMessage
+	}
+	return &frame{data: data, binary: binary, prepared: sync.OnceValues(func() (*websocket.PreparedMessage, error) {
+		return websocket.NewPreparedMessage(kind, data)
+	})}
+}
+
+// event encodes a Socket.IO event of namespace / with its arguments.
+func event(name string, args ...json.RawMessage) (*frame, error) {
+	quoted, err := rawjson.Encode(name)
+	if err != nil {
+		return nil, fmt.Errorf("encode event name: %w", err)
+	}
+	size := len(quoted) + 4
+	for _, a := range args {
+		size += len(a) + 1
+	}
+	data := append(make([]byte, 0, size), "42["...)
+	data = append(data, quoted...)
+	for _, a := range args {
+		data = append(append(data, ','), a...)
+	}
+	return newFrame(append(data, ']'), false), nil
+}
+
+// eventOf encodes an event with one argument of our own making.
+func eventOf(name string, arg any) (*frame, error) {
+	body, err := rawjson.Encode(arg)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", name, err)
+	}
+	return event(name, body)
+}
+
+// verdict is what became of a frame offered to an outbox.
+type verdict int
+
+const (
+	queued verdict = iota
+	stale          // the receiver has seen this version or a later one
+	gap            // the receiver has not seen the version that this frame follows
+	closed         // nobody will take frames any more
+)
+
+// drain is the transport that empties an outbox.
+type drain interface {
+	// ready says that frames wait. It is called without locks held and must not block.
+	ready()
+	// overflow says that the receiver is too slow for its budget and must go. It must not block.
+	overflow()
+}
+
+// outbox is the bounded queue of frames towards one client. It outlives the upgrade from polling to WebSocket, so
+// that nothing is lost or reordered there. Safe for concurrent use.
+type outbox struct {
+	max int // bytes that may wait
+
+	mu      sync.Mutex // guards everything below
+	drain   drain
+	waiting []*frame
+	bytes   int
+	seen    map[string]int64 // the newest version queued, by stream
+	closed  bool
+}
+
+func newOutbox(limit int, d drain) *outbox { return &outbox{max: limit, drain: d} }
+
+// push queues f. When more bytes wait than allowed, even after superfluous frames were dropped, the client is
+// given up: it comes back and starts from a snapshot.
+func (o *outbox) push(f *frame) verdict {
+	o.mu.Lock()
+	v := o.admit(f)
+	d, over := o.drain, o.bytes > o.max
+	if over {
+		o.shut()
+	}
+	o.mu.Unlock()
+	switch {
+	case v != queued:
+	case over:
+		d.overflow()
+	default:
+		d.ready()
+	}
+	return v
+}
+
+// admit decides about f and queues it. mu is held.
+func (o *outbox) admit(f *frame) verdict {
+	if o.closed {
+		return closed
+	}
+	if f.stream != "" {
+		seen, any := o.seen[f.stream]
+		if any && (f.version < seen || f.version == seen && !f.again) {
+			return stale
+		}
+		if f.follows && (!any || f.from != seen) {
+			return gap
+		}
+		if o.seen == nil {
+			o.seen = make(map[string]int64, 2)
+		}
+		o.seen[f.stream] = f.version
+		if f.latest {
+			o.supersede(f.stream)
+		}
+	}
+	o.waiting = append(o.waiting, f)
+	o.bytes += len(f.data)
+	return queued
+}
+
+// supersede drops waiting frames of a stream. The newer one goes to the end of the queue, so that its version
+// is not seen before frames that were queued earlier. mu is held.
+func (o *outbox) supersede(stream string) {
+	kept := o.waiting[:0]
+	for _, w := range o.waiting {
+		if w.stream == stream && w.latest {
+			o.bytes -= len(w.data)
+			continue
+		}
+		kept = append(kept, w)
+	}
+	clear(o.waiting[len(kept):])
+	o.waiting = kept
+}
+
+// forget lets a stream begin anew, for a socket that leaves a conference and may come back to it.
+func (o *outbox) forget(stream string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.seen, stream)
+}
+
+// take empties the queue for d, if d is who drains it.
+func (o *outbox) take(d drain) []*frame {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.drain != d || len(o.waiting) == 0 {
+		return nil
+	}
+	frames := o.waiting
+	o.waiting, o.bytes = nil, 0
+	return frames
+}
+
+// hand makes d the one who drains from now on.
+func (o *outbox) hand(d drain) {
+	o.mu.Lock()
+	o.drain = d
+	o.mu.Unlock()
+	d.ready()
+}
+
+// close ends the queue if d is who drains it. What waits is dropped.
+func (o *outbox) close(d drain) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.drain == d {
+		o.shut()
+	}
+}
+
+// finish refuses further frames and leaves those that wait to be taken. mu must not be held.
+func (o *outbox) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+}
+
+func (o *outbox) shut() {
+	o.closed, o.waiting, o.bytes = true, nil, 0
+}
+
+// payload joins frames to the body of a long-polling answer in the given revision of Engine.IO.
+func payload(frames []*frame, protocol int) []byte {
+	var body []byte
+	for i, f := range frames {
+		switch {
+		case protocol == 3:
+			body = append(strconv.AppendInt(body, int64(utf16Length(f.data)), 10), ':')
+		case i > 0:
+			body = append(body, '\x1e')
+		}
+		body = append(body, f.data...)
+	}
+	return body
+}
+
+// utf16Length counts as JavaScript does: characters beyond the basic plane are two.
+func utf16Length(s []byte) int {
+	n := 0
+	for _, b := range s {
+		switch {
+		case b&0xC0 == 0x80: // a continuation byte
+		case b >= 0xF0:
+			n += 2
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// idle reports whether nothing waits.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.waiting) == 0
+}

@@ -1,0 +1,248 @@
+package socket
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/servers/engine/v3/transports"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// bodyTimeout is how long a client may take to send the body of a POST.
+const bodyTimeout = 10 * time.Second
+
+// pollingBuilder makes the library use our long-polling transport instead of its own, in which two writers may
+// answer one poll and cancelled, doubled or malformed requests go unnoticed. JSONP does not exist here.
+type pollingBuilder struct {
+	transports.PollingBuilder
+	lines lines
+}
+
+// New implements the library's TransportCtor.
+func (b *pollingBuilder) New(ctx *types.HttpContext) transports.Transport {
+	t := &polling{Transport: transports.MakeTransport(), maxPayload: b.lines.maxPayload, slow: b.lines.slow}
+	t.box = newOutbox(b.lines.maxQueue, t)
+	t.Prototype(t)
+	t.Construct(ctx)
+	t.SetWritable(true) // always: see webSocket
+	return t
+}
+
+// polling is one long-polling session: a GET that waits for frames, and POSTs that bring packets.
+type polling struct {
+	transports.Transport
+	box        *outbox
+	maxPayload int64
+	slow       func()
+
+	mu      sync.Mutex         // guards the rest; never held while calling the library
+	poll    *types.HttpContext // the GET that waits; nil when none does
+	posting bool               // a POST is being read
+}
+
+// Name implements Transport.
+func (t *polling) Name() string { return transports.POLLING }
+
+func (t *polling) outbox() *outbox { return t.box }
+
+// OnRequest implements Transport.
+func (t *polling) OnRequest(ctx *types.HttpContext) {
+	switch ctx.Method() {
+	case http.MethodGet:
+		t.onPoll(ctx)
+	case http.MethodPost:
+		t.onPost(ctx)
+	default:
+		refuse(ctx, http.StatusMethodNotAllowed)
+	}
+}
+
+func (t *polling) onPoll(ctx *types.HttpContext) {
+	t.mu.Lock()
+	overlap := t.poll != nil
+	if !overlap {
+		t.poll = ctx
+	}
+	t.mu.Unlock()
+	if overlap {
+		refuse(ctx, http.StatusBadRequest)
+		t.OnError("overlapping polls", nil)
+		return
+	}
+	// The context also ends when the poll was answered; then it is not the waiting one any more.
+	context.AfterFunc(ctx.Request().Context(), func() {
+		if t.release(ctx) {
+			t.OnError("poll cancelled", nil)
+		}
+	})
+	t.ready()
+}
+
+// release takes ctx out of the waiting place and reports whether it was there.
+func (t *polling) release(ctx *types.HttpContext) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.poll != ctx || ctx == nil {
+		return false
+	}
+	t.poll = nil
+	return true
+}
+
+// ready answers the waiting poll, if there is one, with what waits in the outbox.
+func (t *polling) ready() {
+	t.mu.Lock()
+	ctx := t.poll
+	var frames []*frame
+	if ctx != nil {
+		if frames = t.box.take(t); frames != nil {
+			t.poll = nil
+		}
+	}
+	t.mu.Unlock()
+	if frames != nil {
+		t.answer(ctx, frames)
+	}
+}
+
+func (t *polling) answer(ctx *types.HttpContext, frames []*frame) {
+	body := payload(frames, t.Protocol())
+	h := ctx.ResponseHeaders()
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if _, err := ctx.Write(body); err != nil {
+		t.OnError("answer poll", err)
+	}
+}
+
+func (t *polling) onPost(ctx *types.HttpContext) {
+	t.mu.Lock()
+	overlap := t.posting
+	t.posting = true
+	t.mu.Unlock()
+	if overlap {
+		refuse(ctx, http.StatusBadRequest)
+		t.OnError("overlapping posts", nil)
+		return
+	}
+	status := t.receive(ctx)
+	t.mu.Lock()
+	t.posting = false
+	t.mu.Unlock()
+	if status != http.StatusOK {
+		refuse(ctx, status)
+		t.OnError("invalid payload", nil)
+		return
+	}
+	h := ctx.ResponseHeaders()
+	h.Set("Content-Type", "text/html") // what the protocol's reference server says
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = io.WriteString(ctx, "ok") // the client's loss is noticed by its next poll
+}
+
+// receive reads and hands over the packets of a POST and returns the status to answer with. Nothing of a payload
+// with an invalid packet is handed over.
+func (t *polling) receive(ctx *types.HttpContext) int {
+	octets := ctx.Headers().Peek("Content-Type") == "application/octet-stream"
+	if octets && t.Protocol() == 4 {
+		return http.StatusBadRequest
+	}
+	r := ctx.Request()
+	if r.ContentLength > t.maxPayload {
+		return http.StatusRequestEntityTooLarge
+	}
+	_ = http.NewResponseController(ctx.Response()).SetReadDeadline(time.Now().Add(bodyTimeout))
+	var data types.BufferInterface = types.NewStringBuffer(nil)
+	if octets {
+		data = types.NewBytesBuffer(nil)
+	}
+	if _, err := data.ReadFrom(io.LimitReader(r.Body, t.maxPayload+1)); err != nil {
+		return http.StatusBadRequest
+	}
+	if int64(data.Len()) > t.maxPayload {
+		return http.StatusRequestEntityTooLarge
+	}
+	packets, err := t.Parser().DecodePayload(data)
+	if err != nil || len(packets) == 0 {
+		return http.StatusBadRequest
+	}
+	for _, p := range packets {
+		if p.Type == packet.CLOSE {
+			t.OnClose()
+			break
+		}
+		t.OnPacket(p)
+	}
+	return http.StatusOK
+}
+
+// Send implements Transport. A NOOP only serves to end a waiting poll; without one it is nothing.
+func (t *polling) Send(packets []*packet.Packet) {
+	for _, p := range packets {
+		if p.Type == packet.NOOP {
+			t.end(packet.NOOP)
+			continue
+		}
+		if f := t.encode(p); f != nil {
+			t.box.push(f)
+		}
+	}
+	t.Emit("drain")
+}
+
+func (t *polling) encode(p *packet.Packet) *frame {
+	data, err := t.Parser().EncodePacket(p, false) // binary goes as base64, which both revisions understand
+	if err != nil {
+		return nil // a packet type that the library itself does not know
+	}
+	return newFrame(data.Bytes(), false)
+}
+
+// end answers the waiting poll, if there is one, with what waits and a packet of the given type.
+func (t *polling) end(kind packet.Type) {
+	t.mu.Lock()
+	ctx := t.poll
+	t.poll = nil
+	t.mu.Unlock()
+	if ctx != nil {
+		t.answer(ctx, append(t.box.take(t), t.encode(&packet.Packet{Type: kind})))
+	}
+}
+
+func (t *polling) overflow() {
+	t.slow()
+	go t.OnError("too slow", nil) // push must not wait for the engine
+}
+
+// DoClose implements Transport. A session that was upgraded ends its last poll quietly.
+func (t *polling) DoClose(done types.Callable) {
+	if t.Discarded() {
+		t.end(packet.NOOP)
+	} else {
+		t.end(packet.CLOSE)
+	}
+	if done != nil {
+		done()
+	}
+	t.OnClose()
+}
+
+// OnClose implements Transport. It runs for every way a session may end.
+func (t *polling) OnClose() {
+	t.end(packet.NOOP)
+	t.box.close(t)
+	t.Transport.OnClose()
+}
+
+func refuse(ctx *types.HttpContext, status int) {
+	_ = ctx.SetStatusCode(status)
+	_, _ = ctx.Write(nil)
+}

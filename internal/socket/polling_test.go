@@ -1,0 +1,262 @@
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"rollcall/internal/storetest"
+)
+
+// poller is a bare long-polling client.
+type poller struct {
+	t   *testing.T
+	url string
+}
+
+// poll opens a long-polling session.
+func (o *opened) poll(t *testing.T, query string) *poller {
+	t.Helper()
+	p := &poller{t, o.url + "/socket.io/?transport=polling&" + query}
+	status, body := p.get(context.Background())
+	if status != http.StatusOK {
+		t.Fatalf("the handshake was answered %d %q", status, body)
+	}
+	open := body[strings.Index(body, "{"):] // behind "0", and behind a length with EIO=3
+	end := strings.Index(open, "}") + 1
+	var hello struct{ Sid string }
+	if err := json.Unmarshal([]byte(open[:end]), &hello); err != nil || hello.Sid == "" {
+		t.Fatalf("OPEN is %q: %v", body, err)
+	}
+	p.url += "&sid=" + hello.Sid
+	return p
+}
+
+func (p *poller) get(ctx context.Context) (int, string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		p.t.Error(err)
+		return 0, ""
+	}
+	return p.do(req)
+}
+
+func (p *poller) post(body string) (int, string) {
+	req, err := http.NewRequest(http.MethodPost, p.url, strings.NewReader(body))
+	if err != nil {
+		p.t.Error(err)
+		return 0, ""
+	}
+	req.Header.Set("Content-Type", "text/plain;charset=UTF-8")
+	return p.do(req)
+}
+
+func (p *poller) do(req *http.Request) (int, string) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(body)
+}
+
+// until polls until a packet holds text, and returns all that came.
+func (p *poller) until(text string) string {
+	p.t.Helper()
+	all := ""
+	for range 20 {
+		status, body := p.get(context.Background())
+		if status != http.StatusOK {
+			p.t.Fatalf("a poll was answered %d %q", status, body)
+		}
+		if all += body; strings.Contains(all, text) {
+			return all
+		}
+	}
+	p.t.Fatalf("%q did not come: %q", text, all)
+	return ""
+}
+
+func (p *poller) over() {
+	p.t.Helper()
+	if status, body := p.get(context.Background()); status != http.StatusBadRequest {
+		p.t.Errorf("after the end of the session a poll was answered %d %q, want 400", status, body)
+	}
+}
+
+func TestPollingCarriesTheWholeProtocol(t *testing.T) {
+	o := open(t, nil)
+	p := o.poll(t, "EIO=4&userId=anna&conferenceId=42")
+	if status, body := p.post("40"); status != 200 || body != "ok" {
+		t.Fatalf("CONNECT was answered %d %q", status, body)
+	}
+	all := p.until("presence_state")
+	if !strings.Contains(all, `42["welcome",`) || !strings.Contains(all, `42["note_tree",`) {
+		t.Errorf("what came is %q", all)
+	}
+	if status, _ := p.post(`420["jywsping"]`); status != 200 {
+		t.Fatal("the event was refused")
+	}
+	p.until(`430[{"ok":true`)
+}
+
+// The library's own polling lets these go unnoticed.
+func TestPollingEndsWithAMistake(t *testing.T) {
+	o := open(t, func(c *Config) { c.MaxPayload = 2048 })
+	connected := func(t *testing.T) *poller {
+		p := o.poll(t, "EIO=4&userId=anna&conferenceId=42")
+		if status, body := p.post("40"); status != 200 {
+			t.Fatal(status, body)
+		}
+		p.until("presence_state")
+		return p
+	}
+	t.Run("invalid packet", func(t *testing.T) {
+		p := connected(t)
+		if status, _ := p.post("abc"); status != http.StatusBadRequest {
+			t.Errorf("answered %d, want 400", status)
+		}
+		p.over()
+	})
+	t.Run("too large", func(t *testing.T) {
+		p := connected(t)
+		if status, _ := p.post("4" + strings.Repeat("x", 5000)); status != http.StatusRequestEntityTooLarge {
+			t.Errorf("answered %d, want 413", status)
+		}
+		p.over()
+	})
+	t.Run("duplicate poll", func(t *testing.T) {
+		p := connected(t)
+		first := make(chan string, 1)
+		go func() {
+			status, body := p.get(context.Background())
+			first <- fmt.Sprint(status, " ", body)
+		}()
+		waitingPoll(t, o)
+		if status, _ := p.get(context.Background()); status != http.StatusBadRequest {
+			t.Errorf("the second poll was answered %d, want 400", status)
+		}
+		if got := <-first; got != "200 1" {
+			t.Errorf("the first poll was answered %q, want a CLOSE packet", got)
+		}
+		p.over()
+	})
+	t.Run("cancelled poll", func(t *testing.T) {
+		p := connected(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p.get(ctx)
+		}()
+		waitingPoll(t, o)
+		cancel()
+		<-done
+		storetest.Eventually(t, func() bool { return o.hall.Sockets() == 0 }, "the session outlives its cancelled poll")
+		p.over()
+	})
+}
+
+// waitingPoll waits until the only session has a poll waiting.
+func waitingPoll(t *testing.T, o *opened) {
+	t.Helper()
+	storetest.Eventually(t, func() bool {
+		for _, s := range o.hall.seats() {
+			if p, ok := s.conn.Transport().(*polling); ok {
+				p.mu.Lock()
+				waits := p.poll != nil
+				p.mu.Unlock()
+				if waits {
+					return true
+				}
+			}
+		}
+		return false
+	}, "no poll waits")
+}
+
+// Nothing that is sent while a session changes from polling to WebSocket may be lost, doubled or reordered.
+func TestUpgradeLosesNothing(t *testing.T) {
+	o := open(t, func(c *Config) { c.EventsPerSecond = 10_000 })
+	for round := range 20 {
+		p := o.poll(t, fmt.Sprintf("EIO=4&userId=u%d&conferenceId=42", round))
+		p.post("40")
+		p.until("presence_state")
+		var s *seat
+		for _, candidate := range o.hall.seats() {
+			if candidate.userID == fmt.Sprintf("u%d", round) {
+				s = candidate
+			}
+		}
+		const events = 200
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			for i := range events {
+				f, err := eventOf("count", i)
+				if err != nil {
+					t.Error(err)
+				}
+				s.push(f)
+			}
+		}()
+		ws := o.upgrade(t, p)
+		got := ws.polled
+		<-sent
+		if f, err := eventOf("last", 0); err == nil {
+			s.push(f)
+		}
+		for {
+			packet := ws.read()
+			if strings.HasPrefix(packet, `42["last"`) {
+				break
+			}
+			got = append(got, packet)
+		}
+		next := 0
+		for _, packet := range got {
+			if strings.HasPrefix(packet, `42["count",`) {
+				if want := fmt.Sprintf(`42["count",%d]`, next); packet != want {
+					t.Fatalf("round %d: %q came, want %q", round, packet, want)
+				}
+				next++
+			}
+		}
+		if next != events {
+			t.Fatalf("round %d: %d of %d events came", round, next, events)
+		}
+		_ = ws.conn.Close()
+	}
+}
+
+// upgraded is a client that has changed from polling to WebSocket, with the packets that polling brought meanwhile.
+type upgraded struct {
+	*webSocketClient
+	polled []string
+}
+
+// upgrade goes the way of the stock clients: probe, wait for the running poll to end, switch.
+func (o *opened) upgrade(t *testing.T, p *poller) *upgraded {
+	t.Helper()
+	u := &upgraded{webSocketClient: o.dialUpgrade(t, p)}
+	polled := make(chan string, 1)
+	go func() {
+		_, body := p.get(context.Background())
+		polled <- body
+	}()
+	u.write("2probe")
+	if pong := u.read(); pong != "3probe" {
+		t.Fatalf("the probe was answered %q", pong)
+	}
+	u.polled = strings.Split(<-polled, "\x1e")
+	u.write("5")
+	return u
+}

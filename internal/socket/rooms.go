@@ -1,0 +1,174 @@
+package socket
+
+import (
+	"sync"
+
+	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
+	socketio "github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+)
+
+// rooms is the library's adapter as it should be: who is in which room, under one lock, and one way to say
+// something to a room, which encodes it once. Safe for concurrent use.
+type rooms struct {
+	socketio.Adapter
+
+	mu      sync.RWMutex
+	members map[socketio.Room]map[socketio.SocketId]*seat
+	joined  map[socketio.SocketId]map[socketio.Room]struct{}
+}
+
+// roomsBuilder implements the library's AdapterConstructor. The library asks for one adapter per namespace, and
+// there is one namespace.
+type roomsBuilder struct{ rooms *rooms }
+
+// New implements AdapterConstructor.
+func (b roomsBuilder) New(nsp socketio.Namespace) socketio.Adapter {
+	b.rooms.Prototype(b.rooms)
+	b.rooms.Construct(nsp)
+	return b.rooms
+}
+
+func newRooms() *rooms {
+	return &rooms{
+		Adapter: socketio.MakeAdapter(),
+		members: map[socketio.Room]map[socketio.SocketId]*seat{},
+		joined:  map[socketio.SocketId]map[socketio.Room]struct{}{},
+	}
+}
+
+// AddAll implements Adapter.
+func (r *rooms) AddAll(id socketio.SocketId, names *types.Set[socketio.Room]) {
+	sock, ok := r.Nsp().Sockets().Load(id)
+	if !ok {
+		return
+	}
+	s, ok := sock.Data().(*seat)
+	if !ok {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.joined[id] == nil {
+		r.joined[id] = map[socketio.Room]struct{}{}
+	}
+	for _, name := range names.Keys() {
+		if r.members[name] == nil {
+			r.members[name] = map[socketio.SocketId]*seat{}
+		}
+		r.members[name][id] = s
+		r.joined[id][name] = struct{}{}
+	}
+}
+
+// Del implements Adapter.
+func (r *rooms) Del(id socketio.SocketId, name socketio.Room) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.remove(id, name)
+	if len(r.joined[id]) == 0 {
+		delete(r.joined, id)
+	}
+}
+
+// DelAll implements Adapter.
+func (r *rooms) DelAll(id socketio.SocketId) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name := range r.joined[id] {
+		r.remove(id, name)
+	}
+	delete(r.joined, id)
+}
+
+// remove takes id out of the room, and the room away with its last member. mu is held.
+func (r *rooms) remove(id socketio.SocketId, name socketio.Room) {
+	delete(r.joined[id], name)
+	delete(r.members[name], id)
+	if len(r.members[name]) == 0 {
+		delete(r.members, name)
+	}
+}
+
+// SocketRooms implements Adapter.
+func (r *rooms) SocketRooms(id socketio.SocketId) *types.Set[socketio.Room] {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	set := types.NewSet[socketio.Room]()
+	for name := range r.joined[id] {
+		set.Add(name)
+	}
+	return set
+}
+
+// Broadcast implements Adapter for the library's own operators.
+func (r *rooms) Broadcast(p *parser.Packet, o *socketio.BroadcastOptions) {
+	p.Nsp = r.Nsp().Name()
+	encoded := r.Nsp().Server().Encoder().Encode(p)
+	if len(encoded) != 1 {
+		return // binary attachments are not part of our protocol
+	}
+	f := newFrame(append([]byte("4"), encoded[0].Bytes()...), false)
+	r.each(o, func(s *seat) { s.push(f) })
+}
+
+// Sockets implements Adapter.
+func (r *rooms) Sockets(names *types.Set[socketio.Room]) *types.Set[socketio.SocketId] {
+	set := types.NewSet[socketio.SocketId]()
+	r.each(&socketio.BroadcastOptions{Rooms: names}, func(s *seat) { set.Add(s.sock.Id()) })
+	return set
+}
+
+// each calls f for every seat that the library's options name, once.
+func (r *rooms) each(o *socketio.BroadcastOptions, f func(*seat)) {
+	var names, except []socketio.Room
+	if o != nil && o.Rooms != nil {
+		names = o.Rooms.Keys()
+	}
+	if o != nil && o.Except != nil {
+		except = o.Except.Keys()
+	}
+	done := map[*seat]bool{}
+	for _, name := range except {
+		for _, s := range r.in(name) {
+			done[s] = true
+		}
+	}
+	if len(names) == 0 {
+		names = []socketio.Room{everybody}
+	}
+	for _, name := range names {
+		for _, s := range r.in(name) {
+			if !done[s] {
+				done[s] = true
+				f(s)
+			}
+		}
+	}
+}
+
+// in returns who is in the room now. The slice is the caller's.
+func (r *rooms) in(name socketio.Room) []*seat {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	list := make([]*seat, 0, len(r.members[name]))
+	for _, s := range r.members[name] {
+		list = append(list, s)
+	}
+	return list
+}
+
+// size returns how many sockets are in the room.
+func (r *rooms) size(name socketio.Room) int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return len(r.members[name])
+}
+
+// everybody is the room of all sockets.
+const everybody socketio.Room = "all"
+
+// The rooms of a conference (its people and who watches it), of a user's sockets, and of one session.
+func conferenceRoom(id string) socketio.Room { return socketio.Room("conference:" + id) }
+func userRoom(id string) socketio.Room       { return socketio.Room("user:" + id) }
+func sessionRoom(id string) socketio.Room    { return socketio.Room("session:" + id) }

@@ -1,0 +1,184 @@
+package socket
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/servers/engine/v3"
+	socketio "github.com/zishang520/socket.io/servers/socket/v3"
+	"github.com/zishang520/socket.io/v3/pkg/types"
+
+	"rollcall/internal/presence"
+)
+
+// farewell is how long a client that was disconnected for good may keep its connection. Stock clients close it at
+// once when they are told.
+const farewell = 2 * time.Second
+
+// seat is one socket of this node, from its handshake to its end.
+type seat struct {
+	door *Door
+	sock *socketio.Socket
+	conn engine.Socket
+	box  *outbox
+	handshake
+	ip    string
+	lane  lane
+	limit limit
+
+	polite   atomic.Bool  // the client said that it leaves
+	lastSign atomic.Int64 // when it was last heard of, in milliseconds since 1970
+
+	mu      sync.Mutex // guards the rest; never held while calling another package
+	gone    bool
+	who     person
+	watched map[string]struct{} // conferences that a system client watches
+}
+
+// person is who sits in a seat at present, and where.
+type person struct {
+	userID       string
+	userName     string
+	conferenceID string // "" for none
+	sessionID    string // "" for nobody and for system clients: they have no session in the database
+	// rosterVersion is the first version of the conference's roster with this session in it.
+	rosterVersion int64
+}
+
+// newSeat makes a seat for a socket that is being let in and listens for the end of its connection before anything
+// else: an end that comes while it is let in must not go unheard.
+func newSeat(d *Door, sock *socketio.Socket, h handshake, r *http.Request) *seat {
+	s := &seat{door: d, sock: sock, conn: sock.Conn(), handshake: h, ip: d.Proxies.Address(r), limit: newLimit(d.EventsPerSecond)}
+	if t, ok := s.conn.Transport().(carrier); ok {
+		s.box = t.outbox()
+	}
+	s.lastSign.Store(now())
+	_ = s.conn.On("packet", s.onPacket)
+	_ = s.conn.Once("close", func(...any) { s.end(presence.Lost) })
+	sock.SetData(s)
+	return s
+}
+
+// onPacket sees every packet before the library does. The library may report a lost connection although the client
+// had said goodbye, because it handles packets on another goroutine than the end of the connection.
+func (s *seat) onPacket(args ...any) {
+	s.lastSign.Store(now())
+	p, ok := args[0].(*packet.Packet)
+	if !ok || p.Type != packet.MESSAGE {
+		return
+	}
+	if text, ok := p.Data.(*types.StringBuffer); ok && text.Len() == 1 && text.Bytes()[0] == '1' { // Socket.IO DISCONNECT
+		s.polite.Store(true)
+	}
+}
+
+// sit records who is in the seat. It reports false if the socket is gone already; then whatever was opened for the
+// person must be closed by the caller.
+func (s *seat) sit(p person) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return false
+	}
+	s.who = p
+	return true
+}
+
+// person returns who is in the seat.
+func (s *seat) person() person {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.who
+}
+
+func (s *seat) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
+// end is the end of the socket, whatever ended it. It may be called any number of times, from any goroutine; only the
+// first counts.
+func (s *seat) end(why presence.Reason) {
+	if why == presence.Lost && s.polite.Load() {
+		why = presence.Left
+	}
+	s.mu.Lock()
+	first, who := !s.gone, s.who
+	s.gone = true
+	s.mu.Unlock()
+	if !first {
+		return
+	}
+	s.door.hall.forget(s, who.sessionID)
+	if who.sessionID != "" {
+		s.door.house.Leave(who.sessionID, why)
+	}
+}
+
+// push queues a frame for the client.
+func (s *seat) push(f *frame) verdict {
+	if s.box == nil {
+		return closed
+	}
+	return s.box.push(f)
+}
+
+// expel ends the seat for good: the client is told why and does not come back by itself.
+func (s *seat) expel(reason string, why presence.Reason) {
+	if f, err := eventOf("kicked", map[string]string{"reason": reason}); err == nil {
+		s.push(f)
+	}
+	s.end(why)
+	s.sock.Disconnect(false)
+	time.AfterFunc(farewell, func() { s.conn.Close(false) })
+}
+
+// drop ends the connection but not the client's wish to be here: it comes back by itself.
+func (s *seat) drop() { s.conn.Close(false) }
+
+// lane runs the slow parts of a seat's events one after another, so that no handler blocks the library and no
+// client keeps more than one of them busy.
+type lane struct {
+	mu      sync.Mutex // guards the rest
+	waiting []func()
+	running bool
+}
+
+// laneLength is how many slow events of one client may wait.
+const laneLength = 32
+
+// do runs f behind what waits. It reports false if too much does.
+func (l *lane) do(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) >= laneLength {
+		return false
+	}
+	l.waiting = append(l.waiting, f)
+	if !l.running {
+		l.running = true
+		go l.run()
+	}
+	return true
+}
+
+func (l *lane) run() {
+	for {
+		l.mu.Lock()
+		if len(l.waiting) == 0 {
+			l.running = false
+			l.mu.Unlock()
+			return
+		}
+		f := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		l.mu.Unlock()
+		f()
+	}
+}
+
+func now() int64 { return time.Now().UnixMilli() }
