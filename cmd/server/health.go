@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"rollcall/internal/fault"
+	"rollcall/internal/store"
+)
+
+// lookEvery is how often the database is asked for a sign of life.
+const lookEvery = 500 * time.Millisecond
+
+// health knows whether the node can do its work.
+type health struct {
+	db       *store.DB
+	redis    *redis.Client // may be nil
+	draining func() bool
+	log      *slog.Logger
+
+	mu      sync.Mutex // guards the rest
+	away    error      // why the database is away; nil if it answered last time
+	started bool       // Redis was there once: from then on its absence does not make the node unready
+}
+
+func newHealth(db *store.DB, r *redis.Client, draining func() bool, log *slog.Logger) *health {
+	return &health{db: db, redis: r, draining: draining, log: log}
+}
+
+// run asks the database again and again until ctx ends, and logs when it goes and when it comes back.
+func (h *health) run(ctx context.Context) error {
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			h.look(ctx)
+		}
+	}
+}
+
+func (h *health) look(ctx context.Context) {
+	err := h.db.Ping(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	h.mu.Lock()
+	before := h.away
+	h.away = err
+	h.mu.Unlock()
+	switch {
+	case err != nil && before == nil:
+		h.log.Error("the database does not answer: sockets stay, newcomers are asked to come back later", slog.Any("error", err))
+	case err == nil && before != nil:
+		h.log.Info("the database answers again")
+	}
+}
+
+// admits reports why no socket can be let in for now. It does not wait.
+func (h *health) admits() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.away != nil {
+		return fault.Away(h.away)
+	}
+	return nil
+}
+
+// check answers for /readyz: what was looked at, and what is wrong with it.
+func (h *health) check(ctx context.Context) map[string]error {
+	checks := map[string]error{"database": h.db.Ping(ctx)}
+	if h.draining() {
+		checks["draining"] = errors.New("the node is about to stop")
+	}
+	if h.redis != nil {
+		err := h.redis.Ping(ctx).Err()
+		h.mu.Lock()
+		h.started = h.started || err == nil
+		if h.started {
+			err = nil
+		}
+		h.mu.Unlock()
+		checks["redis"] = err
+	}
+	return checks
+}

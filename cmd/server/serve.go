@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"rollcall/internal/conference"
+	"rollcall/internal/config"
+	"rollcall/internal/id"
+	"rollcall/internal/notice"
+	"rollcall/internal/peer"
+	"rollcall/internal/presence"
+	"rollcall/internal/rest"
+	"rollcall/internal/socket"
+	"rollcall/internal/store"
+)
+
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10
+	// stopTimeout bounds each step of taking the house down, behind the drain.
+	stopTimeout = 5 * time.Second
+)
+
+// program is the running service, floor by floor.
+type program struct {
+	config   config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	db       *store.DB
+	redis    *redis.Client // nil without Redis
+	health   *health
+	presence *presence.Presence
+	notices  *notice.Notices
+	house    *conference.House
+	hall     *socket.Hall
+	door     *socket.Door
+	rest     *rest.Door
+	draining atomic.Bool
+}
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, c config.Config, stderr io.Writer) error {
+	log := newLogger(c.Log, stderr)
+	if c.Auth.Mode != "none" {
+		return errors.New("auth.mode jwt is not available in this version yet: rather than serve without the locks you asked for, it does not start")
+	}
+	listener, err := net.Listen("tcp", c.HTTP.Addr)
+	if err != nil {
+		return fmt.Errorf("listen on http.addr: %w", err)
+	}
+	defer listener.Close()
+	p, err := build(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	return p.run(ctx, listener)
+}
+
+// build puts the house together: what is called before what calls.
+func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, error) {
+	if c.Node.ID == "" {
+		c.Node.ID = "node-" + id.New()
+	}
+	proxies, err := peer.ParseProxies(c.HTTP.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("read http.trusted_proxies: %w", err)
+	}
+	p := &program{config: c, log: log, registry: prometheus.NewRegistry(), hall: socket.NewHall(log)}
+	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if p.db, err = openStore(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, p.db, c.Database.Migrate); err != nil {
+		return nil, errors.Join(err, p.db.Close())
+	}
+	p.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "rollcall_db_transactions_total", Help: "Transactions committed."}, func() float64 { return float64(p.db.Transactions()) }))
+	if c.Redis.Addr != "" {
+		p.redis = redis.NewClient(&redis.Options{Addr: c.Redis.Addr, Password: c.Redis.Password.Reveal(), DB: c.Redis.DB,
+			DialTimeout: c.Redis.Timeout, ReadTimeout: c.Redis.Timeout, WriteTimeout: c.Redis.Timeout, MaxRetries: -1, ContextTimeoutEnabled: true})
+	}
+	p.health = newHealth(p.db, p.redis, p.draining.Load, log)
+	p.facts()
+	p.doors(proxies)
+	p.warnOfUnused()
+	return p, nil
+}
+
+// facts builds floors 1 and 2. What presence calls upward is given to it as functions.
+func (p *program) facts() {
+	c := p.config
+	p.presence = presence.New(presence.Config{
+		DB: p.db, Node: c.Node.ID, Grace: c.Presence.Grace, Heartbeat: c.Presence.NodeHeartbeat, NodeTimeout: c.Presence.NodeTimeout, Duplicates: c.Conference.DuplicateSessions,
+		Record:   func(ctx context.Context, changes []presence.Change) error { return p.house.Record(ctx, changes) },
+		Changed:  func(changes []presence.Change) { p.house.Changed(changes) },
+		Expelled: p.hall.DropAll,
+		Log:      p.log, Metrics: p.registry,
+	})
+	nc := notice.Config{DB: p.db, Prefix: c.Redis.Prefix, RedisTimeout: c.Redis.Timeout, Window: c.Presence.Debounce, DetailMax: c.Presence.DetailMax, Log: p.log, Metrics: p.registry}
+	if p.redis != nil {
+		nc.Redis = p.redis
+	}
+	p.notices = notice.New(nc)
+	p.house = conference.New(conference.Config{
+		DB: p.db, Presence: p.presence, Notices: p.notices, Hall: p.hall,
+		AutoCreate: c.Conference.AutoCreate, MaxTreeBytes: c.Conference.MaxTreeBytes, PushMinInterval: c.Conference.PushMinInterval,
+		PollInterval: c.Cluster.PollInterval, DetailMax: c.Presence.DetailMax, LogTree: c.Notice.LogTree,
+		Log: p.log, Metrics: p.registry,
+	})
+}
+
+// doors builds floor 3.
+func (p *program) doors(proxies peer.Proxies) {
+	c := p.config
+	origins := peer.Origins(c.HTTP.AllowedOrigins)
+	p.door = socket.New(socket.Config{
+		Path: c.Socket.Path, PingInterval: c.Socket.PingInterval, PingTimeout: c.Socket.PingTimeout,
+		AllowEIO3: c.Socket.AllowEIO3, EIO3PingInterval: c.Socket.EIO3PingInterval, EIO3PingTimeout: c.Socket.EIO3PingTimeout,
+		UpgradeTimeout: c.Socket.UpgradeTimeout, ConnectTimeout: c.Socket.ConnectTimeout,
+		MaxPayload: c.Socket.MaxPayload, MaxQueueBytes: c.Socket.MaxQueueBytes, EventsPerSecond: c.Socket.EventsPerSecond, MaxSessionsPerUser: c.Socket.MaxSessionsPerUser,
+		NodeID: c.Node.ID, Origins: origins, Proxies: proxies, Ready: p.health.admits, Log: p.log, Metrics: p.registry,
+	}, p.hall, p.house)
+	p.rest = rest.New(rest.Config{
+		House: p.house, Presence: p.presence, Notices: p.notices, DB: p.db, Proxies: proxies, Origins: origins,
+		NodeID: c.Node.ID, Version: fullVersion(), Ready: p.health.check, Gatherer: p.registry, Metrics: p.registry, Log: p.log,
+	})
+}
+
+// part is something that runs until its context ends.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+// run starts everything from the ground up, serves until ctx ends, and takes everything down in reverse order.
+func (p *program) run(ctx context.Context, listener net.Listener) error {
+	failed := make(chan error, 1)
+	var stops []func()
+	defer func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}()
+	for _, part := range []part{{"health", p.health.run}, {"notices", p.notices.Run}, {"presence", p.presence.Run}, {"conferences", p.house.Run}, {"sockets", p.door.Run}, {"rest", p.rest.Run}} {
+		stops = append(stops, p.start(part, failed))
+	}
+	select {
+	case <-p.presence.Ready():
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle(p.config.Socket.Path, p.door)
+	mux.Handle("/", p.rest)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
+	serving := make(chan error, 1)
+	go func() { serving <- p.listen(server, listener) }()
+	p.greet(listener.Addr())
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case err = <-serving:
+	}
+	p.draining.Store(true)
+	p.log.Info("stopping", slog.Int("sockets", p.hall.Sockets()), slog.Duration("drain", p.config.Shutdown.Drain))
+	p.door.Close(p.config.Shutdown.Drain)
+	down, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if e := server.Shutdown(down); e != nil {
+		_ = server.Close()
+	}
+	return err
+}
+
+// start runs a part and returns what stops it and waits for it.
+func (p *program) start(t part, failed chan<- error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := t.run(ctx); err != nil {
+			select {
+			case failed <- fmt.Errorf("%s: %w", t.name, err):
+			default:
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(stopTimeout):
+			p.log.Error("a part did not stop in time", slog.String("part", t.name))
+		}
+	}
+}
+
+func (p *program) listen(server *http.Server, listener net.Listener) error {
+	var err error
+	if c := p.config.HTTP; c.TLSCert != "" {
+		err = server.ServeTLS(listener, c.TLSCert, c.TLSKey)
+	} else {
+		err = server.Serve(listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve http: %w", err)
+}
+
+func (p *program) close() {
+	if p.redis != nil {
+		_ = p.redis.Close()
+	}
+	if err := p.db.Close(); err != nil {
+		p.log.Error("could not close the database", slog.Any("error", err))
+	}
+}
