@@ -1,0 +1,128 @@
+// Package rest is the HTTP door: it turns requests of the meeting backend and the administrators into calls, and
+// results into JSON.
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"rollcall/internal/conference"
+	"rollcall/internal/notice"
+	"rollcall/internal/peer"
+	"rollcall/internal/presence"
+	"rollcall/internal/store"
+)
+
+// prefix is where the API begins. What lies outside is for operators and browsers.
+const prefix = "/api/v1"
+
+// Config is what a Door needs. All of it is required but Proxies, Origins and NodeID.
+type Config struct {
+	House    *conference.House
+	Presence *presence.Presence
+	Notices  *notice.Notices
+	DB       *store.DB
+
+	Proxies peer.Proxies
+	Origins peer.Origins
+
+	NodeID  string // told by /healthz, so that one sees which node answers behind a balancer
+	Version string // of the service, shown in the OpenAPI document
+
+	// Ready answers for /readyz: what was looked at, and nil or what is wrong with it.
+	Ready func(ctx context.Context) map[string]error
+
+	Gatherer prometheus.Gatherer
+	Metrics  prometheus.Registerer
+	Log      *slog.Logger
+}
+
+// Door serves the API under /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Anything else is a
+// problem document with status 404. Safe for concurrent use.
+type Door struct {
+	Config
+	engine  *gin.Engine
+	api     huma.API
+	names   map[string]string // operation by method and route; complete when New returns
+	meters  meters
+	flights flights
+}
+
+// New returns a Door. Idempotency keys are trimmed only while Run runs; everything else works without.
+func New(c Config) *Door {
+	gin.SetMode(gin.ReleaseMode) // else gin prints every route
+	d := &Door{Config: c, engine: gin.New(), names: map[string]string{}, meters: newMeters(c.Metrics)}
+	d.engine.HandleMethodNotAllowed = true
+	d.engine.RedirectTrailingSlash = false
+	d.engine.UseRawPath = true // an escaped slash belongs to an id, and is refused there
+	d.engine.Use(d.observe, d.admit)
+	d.engine.NoRoute(func(c *gin.Context) { refuse(c, newProblem(http.StatusNotFound, "not_found", "there is nothing here")) })
+	d.engine.NoMethod(func(c *gin.Context) {
+		refuse(c, newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "this cannot be done here"))
+	})
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
+	d.api = humagin.New(d.engine, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI:    "3.1.0",
+			Info:       &huma.Info{Title: "rollcall", Version: c.Version, Description: "Who is in which meeting, what its tree says, and what was said to whom."},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+			Tags:       tags,
+		},
+		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{asProblem},
+	})
+	d.users()
+	d.conferences()
+	d.members()
+	d.trees()
+	d.presences()
+	d.kicks()
+	d.pushes()
+	d.notices()
+	d.operators()
+	return d
+}
+
+// operators adds the routes that are no part of the API.
+func (d *Door) operators() {
+	d.plain("health", "/healthz", d.healthz)
+	d.plain("ready", "/readyz", d.readyz)
+	d.plain("metrics", "/metrics", gin.WrapH(promhttp.HandlerFor(d.Gatherer, promhttp.HandlerOpts{})))
+	for _, theirs := range []string{"ErrorModel", "ErrorDetail"} { // huma puts them there; our problems are another type
+		delete(d.api.OpenAPI().Components.Schemas.Map(), theirs)
+	}
+	document, err := json.Marshal(d.api.OpenAPI())
+	if err != nil {
+		panic(fmt.Sprintf("encode OpenAPI document: %v", err)) // it does not depend on input: no test would pass
+	}
+	d.plain("openapi", "/openapi.json", func(c *gin.Context) {
+		c.Data(http.StatusOK, "application/openapi+json", document)
+	})
+	d.docs()
+}
+
+// plain adds a GET route that is not in the OpenAPI document.
+func (d *Door) plain(name, path string, handle gin.HandlerFunc) {
+	d.names[http.MethodGet+" "+path] = name
+	d.engine.GET(path, handle)
+}
+
+// ServeHTTP implements http.Handler.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // whoever serves w leaves the body out
+		r = r.WithContext(r.Context())
+		r.Method = http.MethodGet
+	}
+	d.engine.ServeHTTP(w, r)
+}

@@ -1,0 +1,67 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+
+	"gorm.io/gorm"
+)
+
+// kickedReason is told to whoever is sent away without another reason.
+const kickedReason = "kicked"
+
+type kickInput struct {
+	ID   string `path:"id"`
+	Body struct {
+		ConferenceID ref    `json:"conferenceId,omitempty" doc:"Only his sockets there; all of them if left out"`
+		Reason       string `json:"reason,omitempty" maxLength:"255" doc:"What his clients are told; kicked if left out"`
+	}
+}
+
+type kicked struct {
+	Kicked int `json:"kicked" doc:"Sockets"`
+}
+
+type sessionPath struct {
+	ID string `path:"id"`
+}
+
+func (d *Door) kicks() {
+	register(d, operation{id: "kick-user", method: http.MethodPost, path: "/users/{id}/kick", tag: "presence", summary: "Disconnect a user for good", body: fields}, d.kick)
+	register(d, operation{id: "disconnect-session", method: http.MethodPost, path: "/sessions/{id}/disconnect", tag: "presence", summary: "Disconnect one socket for good"}, d.disconnect)
+}
+
+func (d *Door) kick(ctx context.Context, in *kickInput) (*answer[kicked], error) {
+	conferenceID, err := optionalConference("body.conferenceId", string(in.Body.ConferenceID))
+	if err != nil {
+		return nil, err
+	}
+	reason := in.Body.Reason
+	if reason == "" {
+		reason = kickedReason
+	}
+	var n int
+	err = d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
+		n = d.House.Kick(ctx, in.ID, conferenceID, reason)
+		return d.audit(ctx, conferenceID, act{Action: "kick", UserID: in.ID, ConferenceID: conferenceID, Reason: reason, Kicked: &n})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ok(kicked{n}), nil
+}
+
+func (d *Door) disconnect(ctx context.Context, in *sessionPath) (*answer[kicked], error) {
+	var n int
+	err := d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
+		n = 0
+		if d.House.Disconnect(ctx, in.ID, kickedReason) {
+			n = 1
+		}
+		return d.audit(ctx, "", act{Action: "disconnect", SessionID: in.ID, Kicked: &n})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ok(kicked{n}), nil
+}
