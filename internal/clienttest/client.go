@@ -122,6 +122,9 @@ func (c *Client) Abort(t testing.TB) { t.Helper(); c.do(t, "abort", nil) }
 // Freeze leaves the connection open and stops reading from it, so that pings stay unanswered. WebSocket only.
 func (c *Client) Freeze(t testing.TB) { t.Helper(); c.do(t, "freeze", nil) }
 
+// Thaw lets a frozen client read again.
+func (c *Client) Thaw(t testing.TB) { t.Helper(); c.do(t, "thaw", nil) }
+
 // Wait returns the first event of that name, after the one that the last Wait for this name returned, that match
 // approves of; a nil match approves of any. It looks at what came already and waits up to 10 s for what is to come.
 func (c *Client) Wait(t testing.TB, event string, match func(args []json.RawMessage) bool) Event {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
+	"rollcall/internal/crew"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
@@ -84,7 +85,7 @@ type House struct {
 
 	ctx     context.Context // ends with Close; bounds every keeper
 	stop    context.CancelFunc
-	working sync.WaitGroup // keepers that rebuild
+	working crew.Crew // keepers that rebuild
 
 	mu      sync.Mutex // guards keepers
 	keepers map[string]*keeper
@@ -127,7 +128,7 @@ func (h *House) Run(ctx context.Context) error {
 	loops.Go(func() { h.crier.run(ctx) })
 	loops.Wait()
 	h.stop()
-	h.working.Wait()
+	h.working.Close()
 	return nil
 }
 

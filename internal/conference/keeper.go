@@ -70,9 +70,8 @@ func (k *keeper) mark(what news) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.dirty |= what
-	if !k.running && k.house.ctx.Err() == nil {
-		k.running = true
-		k.house.working.Go(k.work)
+	if !k.running {
+		k.running = k.house.working.Go(k.work)
 	}
 	select {
 	case k.wake <- struct{}{}:

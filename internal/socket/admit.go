@@ -31,11 +31,16 @@ func (d *Door) admit(sock *socketio.Socket, next func(*socketio.ExtendedError)) 
 		d.refuse(s, next, err)
 		return
 	}
-	d.entering.Go(func() {
+	taken := d.entering.Go(func() {
 		defer d.guard("admit", func() { s.drop() })
 		d.let(s, next)
 	})
+	if !taken {
+		d.refuse(s, next, errClosing)
+	}
 }
+
+var errClosing = fault.New(fault.Unavailable, "draining", "this node is about to stop")
 
 // let opens the session of a seat and lets the library go on.
 func (d *Door) let(s *seat, next func(*socketio.ExtendedError)) {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 
 	"rollcall/internal/conference"
-	"rollcall/internal/fault"
+	"rollcall/internal/crew"
 	"rollcall/internal/peer"
 )
 
@@ -47,8 +46,8 @@ type Door struct {
 	engines http.Handler
 	metrics metrics
 
-	entering sync.WaitGroup // sockets that are being let in
-	closed   atomic.Bool    // nobody is let in any more
+	entering crew.Crew   // sockets that are being let in
+	closed   atomic.Bool // nobody is let in any more
 }
 
 type metrics struct {
@@ -115,7 +114,7 @@ func (d *Door) Run(ctx context.Context) error {
 func (d *Door) Close(over time.Duration) {
 	d.closed.Store(true)
 	d.hall.Drain(over)
-	d.entering.Wait()
+	d.entering.Close()
 	d.hall.DropAll()
 }
 
@@ -155,7 +154,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // open reports why nobody can be let in for now.
 func (d *Door) open() error {
 	if d.closed.Load() {
-		return fault.New(fault.Unavailable, "draining", "this node is about to stop")
+		return errClosing
 	}
 	return d.Ready()
 }

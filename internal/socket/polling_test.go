@@ -3,10 +3,12 @@ package socket
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"rollcall/internal/storetest"
@@ -185,56 +187,67 @@ func waitingPoll(t *testing.T, o *opened) {
 
 // Nothing that is sent while a session changes from polling to WebSocket may be lost, doubled or reordered.
 func TestUpgradeLosesNothing(t *testing.T) {
-	o := open(t, func(c *Config) { c.EventsPerSecond = 10_000 })
-	for round := range 20 {
-		p := o.poll(t, fmt.Sprintf("EIO=4&userId=u%d&conferenceId=42", round))
-		p.post("40")
-		p.until("presence_state")
-		var s *seat
-		for _, candidate := range o.hall.seats() {
-			if candidate.userID == fmt.Sprintf("u%d", round) {
-				s = candidate
-			}
-		}
-		const events = 200
-		sent := make(chan struct{})
-		go func() {
-			defer close(sent)
-			for i := range events {
-				f, err := eventOf("count", i)
-				if err != nil {
-					t.Error(err)
+	o := open(t, nil)
+	rounds := storetest.Size(2000, 40)
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			for round := worker; round < rounds && !t.Failed(); round += 4 {
+				if err := o.upgradeUnderLoad(t, fmt.Sprintf("u%d", round)); err != nil {
+					t.Errorf("round %d: %v", round, err)
 				}
-				s.push(f)
 			}
-		}()
-		ws := o.upgrade(t, p)
-		got := ws.polled
-		<-sent
-		if f, err := eventOf("last", 0); err == nil {
-			s.push(f)
-		}
-		for {
-			packet := ws.read()
-			if strings.HasPrefix(packet, `42["last"`) {
-				break
-			}
-			got = append(got, packet)
-		}
-		next := 0
-		for _, packet := range got {
-			if strings.HasPrefix(packet, `42["count",`) {
-				if want := fmt.Sprintf(`42["count",%d]`, next); packet != want {
-					t.Fatalf("round %d: %q came, want %q", round, packet, want)
-				}
-				next++
-			}
-		}
-		if next != events {
-			t.Fatalf("round %d: %d of %d events came", round, next, events)
-		}
-		_ = ws.conn.Close()
+		})
 	}
+	all.Wait()
+	storetest.Show(t, "0 events lost, doubled or reordered in %d upgrades from polling to WebSocket under load", rounds)
+}
+
+// upgradeUnderLoad lets a user come in by polling and change to WebSocket while events are sent to him.
+func (o *opened) upgradeUnderLoad(t *testing.T, user string) error {
+	p := o.poll(t, "EIO=4&userId="+user+"&conferenceId="+user)
+	p.post("40")
+	p.until("presence_state")
+	seats := o.hall.rooms.in(userRoom(user))
+	if len(seats) != 1 {
+		return fmt.Errorf("%d seats", len(seats))
+	}
+	const events = 200
+	sent := make(chan error, 1)
+	push := func(name string, i int) error {
+		f, err := eventOf(name, i)
+		if err == nil {
+			seats[0].push(f)
+		}
+		return err
+	}
+	go func() {
+		var err error
+		for i := 0; i < events && err == nil; i++ {
+			err = push("count", i)
+		}
+		sent <- errors.Join(err, push("last", 0))
+	}()
+	ws := o.upgrade(t, p)
+	defer ws.conn.Close()
+	got := ws.polled
+	for len(got) == 0 || !strings.HasPrefix(got[len(got)-1], `42["last"`) {
+		got = append(got, ws.read())
+	}
+	next := 0
+	for _, packet := range got {
+		if !strings.HasPrefix(packet, `42["count",`) {
+			continue
+		}
+		if want := fmt.Sprintf(`42["count",%d]`, next); packet != want {
+			return fmt.Errorf("%q came, want %q", packet, want)
+		}
+		next++
+	}
+	if next != events {
+		return fmt.Errorf("%d of %d events came", next, events)
+	}
+	return <-sent
 }
 
 // upgraded is a client that has changed from polling to WebSocket, with the packets that polling brought meanwhile.

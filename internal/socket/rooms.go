@@ -168,7 +168,6 @@ func (r *rooms) size(name socketio.Room) int {
 // everybody is the room of all sockets.
 const everybody socketio.Room = "all"
 
-// The rooms of a conference (its people and who watches it), of a user's sockets, and of one session.
+// The rooms of a conference (its people and who watches it) and of a user's sockets.
 func conferenceRoom(id string) socketio.Room { return socketio.Room("conference:" + id) }
 func userRoom(id string) socketio.Room       { return socketio.Room("user:" + id) }
-func sessionRoom(id string) socketio.Room    { return socketio.Room("session:" + id) }

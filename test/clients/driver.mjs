@@ -72,6 +72,11 @@ const commands = {
     transport.ws.pause();
   },
 
+  // thaw reads again.
+  thaw({ id }) {
+    engine(id).transport.ws.resume();
+  },
+
   stats() {
     const all = [...clients.values()];
     return { clients: all.length, connected: all.filter((c) => c.socket.connected).length };

@@ -13,7 +13,7 @@ import (
 func TestKillAndRestart(t *testing.T) {
 	storetestEach(t, func(t *testing.T, dialect string) {
 		s := launch(t, dialect, settings{"presence.grace": "1s", "presence.node_timeout": "3s", "presence.node_heartbeat": "500ms"})
-		n := size(200, 40)
+		n := storetest.Size(200, 40)
 		for i := range n {
 			if _, err := join(s.base, fmt.Sprintf("u%d", i), "42"); err != nil {
 				t.Fatal(err)
@@ -48,7 +48,7 @@ func TestKillAndRestart(t *testing.T) {
 		if !after.TopicInfo["kept"] || after.Version < done.Version {
 			t.Errorf("after the restart the tree is %+v, want version %d or later with the topic", after, done.Version)
 		}
-		show(t, "kill -9 with %d people and restart: 1 of 1 who came back is online, 0 others, %v after the first had come back; the accepted change is there", n, time.Since(begin).Round(time.Millisecond))
+		storetest.Show(t, "kill -9 with %d people and restart: 1 of 1 who came back is online, 0 others, %v after the first had come back; the accepted change is there", n, time.Since(begin).Round(time.Millisecond))
 	})
 }
 
@@ -72,17 +72,17 @@ func TestAnnouncedAfterKill(t *testing.T) {
 	}
 	flap()
 	storetest.Eventually(t, func() bool { return states("offline_notice", "sent") == 1 }, "the first offline was not announced")
-	w, err := join(s.base, "flapper", "42")
-	if err != nil {
+	if _, err := join(s.base, "flapper", "42"); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Eventually(t, func() bool { return states("online_notice", "suppressed") == 1 }, "the second online was not held back")
 	s.kill()
 	s.start()
-	if w, err = join(s.base, "flapper", "42"); err != nil {
+	w, err := join(s.base, "flapper", "42")
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.leave()
 	storetest.EventuallyWithin(t, 10*time.Second, func() bool { return states("online_notice", "sent") == 2 }, "what was held back was not announced after the restart")
-	show(t, "an online_notice held back by debounce was announced after kill -9 and restart")
+	storetest.Show(t, "an online_notice held back by debounce was announced after kill -9 and restart")
 }

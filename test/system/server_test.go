@@ -27,7 +27,8 @@ import (
 	"rollcall/internal/storetest"
 )
 
-var binary string // the program, built once with the race detector
+// The program, built once with the race detector, and once without it for what is about time.
+var binary, quick string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -37,12 +38,14 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "server")
-		build := exec.Command("go", "build", "-race", "-o", binary, "rollcall/cmd/server")
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "build the server:", err)
-			return 1
+		binary, quick = filepath.Join(dir, "server-race"), filepath.Join(dir, "server")
+		for _, args := range [][]string{{"-race", "-o", binary}, {"-o", quick}} {
+			build := exec.Command("go", append(append([]string{"build"}, args...), "rollcall/cmd/server")...)
+			build.Stdout, build.Stderr = os.Stderr, os.Stderr
+			if err := build.Run(); err != nil {
+				fmt.Fprintln(os.Stderr, "build the server:", err)
+				return 1
+			}
 		}
 		return m.Run()
 	}())
@@ -51,6 +54,7 @@ func TestMain(m *testing.M) {
 // server is one running process of the program.
 type server struct {
 	t    *testing.T
+	path string // of the program
 	cmd  *exec.Cmd
 	base string // http://127.0.0.1:port
 	env  []string
@@ -62,7 +66,8 @@ type server struct {
 	err  error         // how it ended; valid when done is closed
 }
 
-// settings are keys of the configuration, as environment variables.
+// settings are keys of the configuration, as environment variables. "build": "quick" takes the program without the race
+// detector.
 type settings map[string]string
 
 // launch starts the program on a fresh database of the dialect; on MariaDB with the real Redis too.
@@ -76,7 +81,11 @@ func launch(t *testing.T, dialect string, extra settings) *server {
 	for k, v := range extra {
 		all[k] = v
 	}
-	s := &server{t: t, db: db}
+	s := &server{t: t, db: db, path: binary}
+	if all["build"] == "quick" {
+		s.path = quick
+	}
+	delete(all, "build")
 	for k, v := range all {
 		s.env = append(s.env, "ROLLCALL_"+strings.ToUpper(strings.ReplaceAll(k, ".", "_"))+"="+v)
 	}
@@ -90,7 +99,7 @@ var opened = regexp.MustCompile(`rollcall is open.* ready=(http://[^ /]+)/readyz
 func (s *server) start() {
 	s.t.Helper()
 	s.done = make(chan struct{})
-	cmd := exec.Command(binary)
+	cmd := exec.Command(s.path)
 	cmd.Dir = s.t.TempDir()
 	cmd.Env = append(os.Environ(), s.env...)
 	if s.base != "" {
@@ -258,32 +267,4 @@ func (s *server) metric(name string) float64 {
 	}
 	s.t.Fatalf("there is no metric %s", name)
 	return 0
-}
-
-// proving reports whether the full numbers are asked for.
-func proving() bool { return os.Getenv("ROLLCALL_PROVE") != "" }
-
-// size returns the full number when proving, the short one in an ordinary run.
-func size(full, short int) int {
-	if proving() {
-		return full
-	}
-	return short
-}
-
-// show records what was seen, for docs/proof.md.
-func show(t *testing.T, format string, args ...any) {
-	t.Helper()
-	line := fmt.Sprintf(format, args...)
-	t.Log(line)
-	path := os.Getenv("ROLLCALL_TEST_PROOF")
-	if path == "" {
-		return
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fmt.Fprintf(f, "- `%s`: %s\n", t.Name(), line)
 }

@@ -79,7 +79,7 @@ func TestStory(t *testing.T) {
 				}), kind: kind}
 				s.driver, s.rows = clienttest.Start(t), s.pool()
 				s.play()
-				show(t, "the whole story held")
+				storetest.Show(t, "the whole story held")
 			})
 		}
 	}

@@ -36,7 +36,7 @@ func TestVersionsNeverGoBack(t *testing.T) {
 		var (
 			all     sync.WaitGroup
 			highest atomic.Int64
-			patches = size(100, 15)
+			patches = storetest.Size(100, 15)
 		)
 		for caller := range 8 {
 			all.Go(func() {
@@ -91,7 +91,7 @@ func TestVersionsNeverGoBack(t *testing.T) {
 			back += w.backwards
 			w.mu.Unlock()
 		}
-		show(t, "%d versions that went back at %d clients under %d patches from 8 callers and %d joins and leaves; no patch lost", back, len(watchers), 8*patches, 4*(patches/3))
+		storetest.Show(t, "%d versions that went back at %d clients under %d patches from 8 callers and %d joins and leaves; no patch lost", back, len(watchers), 8*patches, 4*(patches/3))
 		if back > 0 {
 			t.Errorf("versions went back %d times", back)
 		}
@@ -163,7 +163,7 @@ func TestConditionsAndIdempotency(t *testing.T) {
 		if len(log.Items) != 1 {
 			t.Errorf("%d equal posts left %d log rows", parallelPosts, len(log.Items))
 		}
-		show(t, "If-Match, ETag and %d parallel equal posts: %v, %d effect", parallelPosts, counts, len(log.Items))
+		storetest.Show(t, "If-Match, ETag and %d parallel equal posts: %v, %d effect", parallelPosts, counts, len(log.Items))
 	})
 }
 
@@ -231,6 +231,6 @@ func TestRowsWrittenByOthers(t *testing.T) {
 			_ = db.QueryRow("SELECT head_data FROM conference_nodes WHERE conference_id = '9'").Scan(&head)
 			return head == `{"onLineNumber":1}`
 		}, "the online number was not written back")
-		show(t, "a row written beside rollcall: shown when pushed, noticed after %v when not; raw tabs and line feeds, 19 digits, a broken section left out", noticed.Round(10*time.Millisecond))
+		storetest.Show(t, "a row written beside rollcall: shown when pushed, noticed after %v when not; raw tabs and line feeds, 19 digits, a broken section left out", noticed.Round(10*time.Millisecond))
 	})
 }

@@ -21,6 +21,7 @@ type wire struct {
 
 	mu        sync.Mutex // guards the rest
 	connected bool
+	pongs     int // answers to heartbeats of our own
 	err       error
 	count     map[string]int
 	last      map[string]json.RawMessage // the newest payload by event
@@ -49,6 +50,9 @@ func dial(base string, query url.Values) (*wire, error) {
 	if _, _, err := conn.ReadMessage(); err != nil { // OPEN
 		conn.Close()
 		return nil, err
+	}
+	if query.Get("EIO") == "3" {
+		return w, nil // the server of a 2.x client connects the main namespace by itself
 	}
 	if err := conn.WriteMessage(websocket.TextMessage, []byte("40")); err != nil {
 		conn.Close()
@@ -104,6 +108,8 @@ func (w *wire) take(data []byte) {
 	switch {
 	case string(data) == "2":
 		w.send("3")
+	case string(data) == "3":
+		w.pongs++
 	case strings.HasPrefix(string(data), "40"):
 		w.connected = true
 	case strings.HasPrefix(string(data), "44"):

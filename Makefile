@@ -1,0 +1,35 @@
+# make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
+
+.DEFAULT_GOAL := help
+.PHONY: help deps run build test prove lint fmt clean
+
+GO_TOOL := go tool -modfile=tools/go.mod
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## install what building and testing needs
+	@scripts/install
+
+run: ## start the server with its defaults, on http://127.0.0.1:8080
+	go run ./cmd/server
+
+build: ## build the server into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
+
+test: deps lint ## check everything: lint, then all tests against real servers and clients
+	scripts/services run go test -race ./...
+
+prove: deps ## run the long proofs: load, crashes, lost networks
+	scripts/prove
+
+lint: ## gofmt, go vet and staticcheck
+	@echo "gofmt" && unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run make fmt for:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	$(GO_TOOL) staticcheck ./...
+
+fmt: ## format all Go files
+	gofmt -w .
+
+clean: ## remove what was built and installed here
+	rm -rf bin dist test/clients/node_modules
