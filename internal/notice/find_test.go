@@ -1,0 +1,182 @@
+package notice
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"rollcall/internal/fault"
+	"rollcall/internal/store"
+	"rollcall/internal/storetest"
+)
+
+// at returns an ID made at a time in milliseconds.
+func at(ms int64) string {
+	var u ulid.ULID
+	_ = u.SetTime(uint64(ms)) // fits: all times here do
+	u[15] = 1
+	return u.String()
+}
+
+// labels returns the labels of what a filter finds.
+func labels(t *testing.T, n *Notices, f Filter) []string {
+	t.Helper()
+	items, _, err := n.Find(t.Context(), f)
+	if err != nil {
+		t.Fatalf("%+v: %v", f, err)
+	}
+	found := []string{}
+	for _, e := range items {
+		found = append(found, e.Label)
+	}
+	return found
+}
+
+// Each field of a filter restricts, and together they restrict together.
+func TestFindFilters(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		put(t, n,
+			Entry{ID: at(1000), Label: "a", Event: "vote", State: Sent, ConferenceID: "42", SenderID: "7", Category: "remind", SendType: "1", Deliveries: []Delivery{{UserID: "x", State: "sent"}, {UserID: "y", State: "sent"}}},
+			Entry{ID: at(2000), Label: "b", Event: "vote", State: Suppressed, ConferenceID: "42", SenderID: "8", Category: "system", SendType: "1", Deliveries: []Delivery{{UserID: "y", State: "sent"}}},
+			Entry{ID: at(3000), Label: "c", Event: "talk", State: Sent, ConferenceID: "42x", SenderID: "7", Category: "system", SendType: "2"},
+		)
+		for _, c := range []struct {
+			f    Filter
+			want []string
+		}{
+			{Filter{}, []string{"c", "b", "a"}},
+			{Filter{ConferenceID: "42"}, []string{"b", "a"}},
+			{Filter{ConferenceID: "42X"}, []string{}},
+			{Filter{SenderID: "7"}, []string{"c", "a"}},
+			{Filter{RecipientID: "y"}, []string{"b", "a"}},
+			{Filter{RecipientID: "y", Cursor: at(2000)}, []string{"a"}},
+			{Filter{RecipientID: "y", SenderID: "7", Q: "A"}, []string{"a"}},
+			{Filter{RecipientID: "z"}, []string{}},
+			{Filter{Event: "talk"}, []string{"c"}},
+			{Filter{Category: "system"}, []string{"c", "b"}},
+			{Filter{State: Suppressed}, []string{"b"}},
+			{Filter{Label: "a"}, []string{"a"}},
+			{Filter{SendType: "1", SenderID: "7"}, []string{"a"}},
+			{Filter{From: 2000}, []string{"c", "b"}},
+			{Filter{To: 2000}, []string{"b", "a"}},
+			{Filter{From: 2000, To: 2000}, []string{"b"}},
+			{Filter{From: 2001, To: 2999}, []string{}},
+			{Filter{From: -5, To: math.MaxInt64 - 1}, []string{"c", "b", "a"}},
+			{Filter{To: math.MaxInt64}, []string{"c", "b", "a"}},
+			{Filter{From: math.MaxInt64}, []string{}},
+			{Filter{To: -5}, []string{}},
+			{Filter{Event: "vote", Limit: 1}, []string{"b"}},
+			{Filter{Cursor: at(3000)}, []string{"b", "a"}},
+		} {
+			if got := labels(t, n, c.f); !slices.Equal(got, c.want) {
+				t.Errorf("%+v: %v, want %v", c.f, got, c.want)
+			}
+		}
+	})
+}
+
+// A text is found in message, name and label, in any case; signs that mean something to LIKE mean themselves.
+func TestFindText(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		put(t, n,
+			Entry{Label: "100% Done_", Event: "vote", State: Sent, Message: json.RawMessage(`{"body":"say \"hi\"\nthere C:\\x 会议"}`)},
+			Entry{Label: "b", Event: "vote", State: Sent, SenderName: "Anna!"},
+		)
+		for q, want := range map[string][]string{
+			"100%": {"100% Done_"}, "0%D": {}, "done_": {"100% Done_"}, "d_ne": {}, "ANNA!": {"b"}, "nna": {"b"}, "!": {"b"}, "SAY \"HI\"\nTHERE": {"100% Done_"},
+			`c:\x`: {"100% Done_"}, `C:\\X`: {"100% Done_"}, "会": {"100% Done_"}, `"body":`: {"100% Done_"}, "'": {}, "zzz": {},
+		} {
+			if got := labels(t, n, Filter{Q: q}); !slices.Equal(got, want) {
+				t.Errorf("%q: %v, want %v", q, got, want)
+			}
+		}
+	})
+}
+
+// A text search ends at the newest rows of the filtered range, whatever lies before.
+func TestFindTextLooksAtTheNewest(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		n.depth = 3
+		for i, label := range []string{"x1", "x2", "y", "x3", "z"} {
+			put(t, n, Entry{ID: at(int64(i)), Label: label, Event: "vote", State: Sent})
+			put(t, n, Entry{ID: at(int64(10 + i)), Label: "x", Event: "other", State: Sent})
+		}
+		expect(t, labels(t, n, Filter{Event: "vote", Q: "x"}), []string{"x3"})
+		n.depth = 4
+		expect(t, labels(t, n, Filter{Event: "vote", Q: "x"}), []string{"x3", "x2"})
+		expect(t, labels(t, n, Filter{Event: "vote", Q: "x", Cursor: at(3)}), []string{"x2"})
+	})
+}
+
+// Pages follow each other without gap or repetition while new rows come in; an export sees the same rows.
+func TestPages(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		var entries []Entry
+		for i := range 450 {
+			entries = append(entries, Entry{Label: fmt.Sprint(i), Event: "vote", State: Sent})
+		}
+		put(t, n, entries...)
+		var paged, exported []string
+		for f := (Filter{Limit: 1000}); ; {
+			items, next, err := n.Find(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(items) > 200 {
+				t.Fatalf("a page of %d", len(items))
+			}
+			for _, e := range items {
+				paged = append(paged, e.Label)
+			}
+			put(t, n, Entry{Label: "late", Event: "talk", State: Sent})
+			if f.Cursor = next; next == "" {
+				break
+			}
+		}
+		err := n.Each(t.Context(), Filter{Event: "vote", Q: "", Limit: 1}, func(e Entry) error {
+			exported = append(exported, e.Label)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(paged) != 450 || paged[0] != "449" || paged[449] != "0" {
+			t.Errorf("%d rows in pages", len(paged))
+		}
+		expect(t, exported, paged)
+		full := errors.New("disk full")
+		if err := n.Each(t.Context(), Filter{}, func(Entry) error { return full }); !errors.Is(err, full) {
+			t.Errorf("error of the export: %v", err)
+		}
+	})
+}
+
+// What no page returned is no cursor, and text that no database takes is the caller's mistake, not ours.
+func TestFindRefuses(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		for _, cursor := range []string{"1", "安", "' OR 1=1 --", "IIIIIIIIIIIIIIIIIIIIIIIIII"} {
+			if _, _, err := n.Find(t.Context(), Filter{Cursor: cursor}); !fault.Is(err, fault.Invalid) || fault.Of(err).Code != "bad_cursor" {
+				t.Errorf("cursor %q: %v", cursor, err)
+			}
+		}
+		for _, f := range []Filter{{Q: "\xff"}, {Q: "a\x00b"}, {Event: "\xff"}} {
+			if _, _, err := n.Find(t.Context(), f); !fault.Is(err, fault.Invalid) {
+				t.Errorf("%+v: %v", f, err)
+			}
+			if err := n.Each(t.Context(), f, nil); !fault.Is(err, fault.Invalid) {
+				t.Errorf("export of %+v: %v", f, err)
+			}
+		}
+	})
+}
