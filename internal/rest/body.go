@@ -141,7 +141,16 @@ func isJSON(contentType string) bool {
 		return true
 	}
 	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/json" || media == "application/merge-patch+json")
+	if err != nil {
+		return false
+	}
+	switch media {
+	case "application/json", "application/merge-patch+json":
+		return true
+	case "application/x-www-form-urlencoded": // what curl -d and Java's HttpURLConnection say of any body
+		return true
+	}
+	return false
 }
 
 func checkJSON(doc []byte) *problem {

@@ -85,7 +85,7 @@ var badBodies = [][]string{
 	{"422 too_deep", "PUT", "/users/7", deep},
 	{"413 too_large", "PUT", "/users/7", large},
 	{"415 unsupported_media_type", "PUT", "/users/7", `{"name":"x"}`, "Content-Type", "text/plain"},
-	{"415 unsupported_media_type", "POST", "/push", `a=b`, "Content-Type", "application/x-www-form-urlencoded"},
+	{"400 bad_json", "POST", "/push", `a=b`, "Content-Type", "application/x-www-form-urlencoded"},
 	{"422 bad_idempotency_key", "POST", "/push", `{"destination":"x"}`, "Idempotency-Key", ""},
 	{"422 bad_idempotency_key", "POST", "/push", `{"destination":"x"}`, "Idempotency-Key", "é"},
 	{"422 bad_idempotency_key", "POST", "/push", `{"destination":"x"}`, "Idempotency-Key", long},
