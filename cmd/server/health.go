@@ -51,6 +51,7 @@ func (h *health) look(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	h.lookAtRedis(ctx)
 	h.mu.Lock()
 	before := h.away
 	h.away = err
@@ -61,6 +62,19 @@ func (h *health) look(ctx context.Context) {
 	case err == nil && before != nil:
 		h.log.Info("the database answers again")
 	}
+}
+
+// lookAtRedis asks Redis until it was there once.
+func (h *health) lookAtRedis(ctx context.Context) {
+	h.mu.Lock()
+	known := h.redis == nil || h.started
+	h.mu.Unlock()
+	if known || h.redis.Ping(ctx).Err() != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.started = true
 }
 
 // admits reports why no socket can be let in for now. It does not wait.

@@ -80,7 +80,8 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 		return nil, fmt.Errorf("read http.trusted_proxies: %w", err)
 	}
 	p := &program{config: c, log: log, registry: prometheus.NewRegistry(), hall: socket.NewHall(log)}
-	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// Every name on /metrics begins with rollcall_, those of the runtime too.
+	prometheus.WrapRegistererWithPrefix("rollcall_", p.registry).MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if p.db, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,9 @@ func (h *House) Arrive(ctx context.Context, s presence.Session) (presence.Arriva
 	return arrival, nil
 }
 
+// Holds reports whether a session is open on this node.
+func (h *House) Holds(sessionID string) bool { return h.Presence.Holds(sessionID) }
+
 // Leave takes a session out of its conference. It does not wait.
 func (h *House) Leave(sessionID string, why presence.Reason) { h.Presence.Close(sessionID, why) }
 
@@ -46,7 +49,7 @@ func (h *House) Admits(ctx context.Context, conferenceID string) error {
 	k := h.keepers[conferenceID]
 	h.mu.Unlock()
 	if k != nil {
-		if s := k.snapshot(); s != nil && h.Hall.Occupancy(conferenceID) > 0 {
+		if s := k.snapshot(); s != nil && s.registered && h.Hall.Occupancy(conferenceID) > 0 {
 			if s.ended {
 				return ErrOver
 			}

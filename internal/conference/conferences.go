@@ -44,6 +44,7 @@ func (h *House) Register(ctx context.Context, conferenceID string, r Registratio
 		if err != nil {
 			return err
 		}
+		before := row.EndedAt != nil
 		created = !ok
 		if created {
 			row = conferenceRow{ID: conferenceID, CreatedAt: now()}
@@ -70,8 +71,12 @@ func (h *House) Register(ctx context.Context, conferenceID string, r Registratio
 				return err
 			}
 		}
-		store.AfterCommit(ctx, func() { h.mark(conferenceID, aboutContent) })
-		return nil
+		ended := row.EndedAt != nil
+		store.AfterCommit(ctx, func() { h.setEnded(conferenceID, ended) })
+		if ended != before { // so that other nodes look again
+			err = presence.Raise(tx, []string{conferenceID}, presence.Raised{Tree: true})
+		}
+		return err
 	})
 	return created, err
 }
@@ -124,8 +129,13 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 
 // empty sends everybody out of a conference for good.
 func (h *House) empty(ctx context.Context, conferenceID string) {
-	h.Hall.End(Audience{All: true, ConferenceID: conferenceID}, "conference_deleted")
-	if _, err := h.Presence.CloseConference(ctx, conferenceID); err != nil {
+	const reason = "conference_deleted"
+	h.Hall.End(Audience{All: true, ConferenceID: conferenceID}, reason)
+	ids, err := h.Presence.CloseConference(ctx, conferenceID)
+	for _, id := range ids { // of sockets that were just coming in
+		h.Hall.EndSession(id, reason)
+	}
+	if err != nil {
 		h.Log.Warn("could not close the sessions of a deleted conference, their nodes will", slog.String("conference", conferenceID), slog.Any("error", err))
 	}
 }

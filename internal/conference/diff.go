@@ -15,7 +15,8 @@ func (s *snapshot) diff(before *snapshot) json.RawMessage {
 	if before == nil || before.versions.Members != s.versions.Members {
 		return nil
 	}
-	changed, left := []wireUser{}, []string{}
+	var changed []wireUser // nil, and so left out, in a room too large to be told of each
+	var left []string
 	if s.present != nil && before.present == nil {
 		return nil // the room shrank to a size at which each counts again
 	}
@@ -28,8 +29,8 @@ func (s *snapshot) diff(before *snapshot) json.RawMessage {
 		RosterVersion int64      `json:"rosterVersion"`
 		Version       int64      `json:"version"`
 		Online        int        `json:"online"`
-		Changed       []wireUser `json:"changed,omitempty"`
-		Left          []string   `json:"left,omitempty"`
+		Changed       []wireUser `json:"changed,omitzero"`
+		Left          []string   `json:"left,omitzero"`
 	}{s.conferenceID, before.versions.Roster, s.versions.Roster, s.versions.Tree, s.roster.Online, changed, left})
 	if err != nil {
 		return nil
@@ -39,6 +40,7 @@ func (s *snapshot) diff(before *snapshot) json.RawMessage {
 
 // compare returns who is there differently, and who went and is no member. A member who went is there as absent.
 func compare(before, after map[string]presence.Entry) (changed []wireUser, left []string) {
+	changed, left = []wireUser{}, []string{}
 	for id, e := range after {
 		if old, ok := before[id]; !ok || !same(old, e) {
 			changed = append(changed, toWire(e))

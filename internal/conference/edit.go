@@ -91,6 +91,9 @@ func (h *House) edit(ctx context.Context, conferenceID string, ifMatch *int64, c
 				done.Changed = append(done.Changed, s.name)
 			}
 		}
+		if err := h.keepCount(ctx, conferenceID, after, columns); err != nil {
+			return err
+		}
 		done.Version = versions.Tree
 		if len(columns) == 0 && !foreign {
 			return nil
@@ -102,6 +105,19 @@ func (h *House) edit(ctx context.Context, conferenceID string, ifMatch *int64, c
 		return err
 	})
 	return done, err
+}
+
+// keepCount puts the number of people online into head_data, if that is to be written.
+func (h *House) keepCount(ctx context.Context, conferenceID string, c content, columns map[string]any) error {
+	if _, ok := columns[sections[head].column]; !ok {
+		return nil
+	}
+	online, err := h.Presence.OnlineIn(ctx, []string{conferenceID})
+	if err != nil {
+		return err
+	}
+	columns[sections[head].column] = string(withCount(c.text[head], online[conferenceID]))
+	return nil
 }
 
 // differs reports whether section i says something else; what stands in front of headData's count does not matter.

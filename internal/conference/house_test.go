@@ -27,7 +27,8 @@ type fakeHall struct {
 	ended   []string
 }
 
-func (h *fakeHall) Occupancy(string) int { return 1 }
+func (h *fakeHall) Occupancy(string) int   { return 1 }
+func (h *fakeHall) Find(Audience) []Socket { return []Socket{{UserID: "anna"}} }
 func (h *fakeHall) PushTree(_ string, _ int64, tree json.RawMessage) {
 	h.do(func() { h.trees = append(h.trees, tree) })
 }
@@ -137,8 +138,12 @@ func TestEndedConferenceIsFrozen(t *testing.T) {
 			t.Fatal(created, err)
 		}
 		b.arrive(t, "anna", "42")
+		b.shows(t, "headData", `{"onLineNumber":1}`)
 		if _, err := b.Register(ctx, "42", Registration{Status: json.RawMessage("2"), Ended: &yes}); err != nil {
 			t.Fatal(err)
+		}
+		if err := b.Admits(ctx, "42"); err != ErrOver { // at once, not when the next snapshot is read
+			t.Errorf("right after the end: %v", err)
 		}
 		b.shows(t, "conferenceStatus", "2")
 		if _, err := b.Patch(ctx, "42", json.RawMessage(`{"timer":{}}`), nil); err != ErrEnded {

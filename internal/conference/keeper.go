@@ -63,8 +63,19 @@ func (h *House) keeperOf(conferenceID string) *keeper {
 	return k
 }
 
+// Show has the room of a conference shown what was committed beside this package: another list of members.
+func (h *House) Show(conferenceID string) { h.mark(conferenceID, aboutContent) }
+
 // mark says that a conference has changed: whoever is in its room is shown the newest committed state soon.
-func (h *House) mark(conferenceID string, what news) { h.keeperOf(conferenceID).mark(what) }
+// A conference that is not in memory and has nobody here needs no look at its content: there is nobody to show it to.
+func (h *House) mark(conferenceID string, what news) {
+	h.mu.Lock()
+	known := h.keepers[conferenceID] != nil
+	h.mu.Unlock()
+	if known || what != aboutContent || h.Hall.Occupancy(conferenceID) > 0 {
+		h.keeperOf(conferenceID).mark(what)
+	}
+}
 
 func (k *keeper) mark(what news) {
 	k.mu.Lock()
@@ -77,6 +88,12 @@ func (k *keeper) mark(what news) {
 	case k.wake <- struct{}{}:
 	default:
 	}
+}
+
+func (k *keeper) hasFailed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.failed
 }
 
 // snapshot returns the newest one in memory, or nil.
@@ -92,7 +109,7 @@ func (k *keeper) work() {
 		start := time.Now()
 		s, err := k.house.look(k.house.ctx, k.conferenceID)
 		if err != nil {
-			if k.house.ctx.Err() == nil {
+			if k.house.ctx.Err() == nil && !k.hasFailed() { // once, not with every try
 				k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
 			}
 			k.finish(nil)
@@ -142,6 +159,23 @@ func (k *keeper) due() (wait time.Duration, ok bool) {
 	return wait, true
 }
 
+// setEnded lets the end of a conference, or its new beginning, hold at once for whoever wants in, and has it shown.
+func (h *House) setEnded(conferenceID string, ended bool) {
+	h.mu.Lock()
+	k := h.keepers[conferenceID]
+	h.mu.Unlock()
+	if k != nil {
+		k.mu.Lock()
+		if k.last != nil {
+			changed := *k.last
+			changed.ended = ended
+			k.last = &changed
+		}
+		k.mu.Unlock()
+	}
+	h.mark(conferenceID, aboutContent)
+}
+
 // finish keeps s, or has the work tried again if it is nil.
 func (k *keeper) finish(s *snapshot) {
 	k.mu.Lock()
@@ -189,7 +223,7 @@ func (k *keeper) publish(before, s *snapshot) {
 
 // logTree appends a version that went out to the log.
 func (h *House) logTree(before, s *snapshot) {
-	if h.LogTree == "off" {
+	if h.LogTree == "off" || before == nil && h.Hall.Occupancy(s.conferenceID) == 0 {
 		return
 	}
 	changed := []string{}
@@ -210,10 +244,10 @@ func (h *House) logTree(before, s *snapshot) {
 	if err != nil {
 		text = nil
 	}
-	sockets := h.Hall.Occupancy(s.conferenceID)
+	people, _ := reached(h.Hall.Find(Audience{All: true, ConferenceID: s.conferenceID}))
 	h.Notices.AppendLater(notice.Entry{
 		ConferenceID: s.conferenceID, Actor: "system", Event: "note_tree", SendType: systemSendType, Message: text,
-		Audience: sockets, Sent: sockets, Online: s.roster.Online, State: "sent", CreatedAt: now(),
+		Audience: len(people), Sent: len(people), Online: s.roster.Online, State: "sent", CreatedAt: now(),
 	})
 }
 

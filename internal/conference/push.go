@@ -63,8 +63,9 @@ func (h *House) pushTree(ctx context.Context, p TargetedPush) (Pushed, error) {
 	if _, err := h.Push(ctx, p.ConferenceID); err != nil {
 		return Pushed{}, err
 	}
-	deliveries, _ := reached(h.Hall.Find(Audience{All: true, ConferenceID: p.ConferenceID}))
-	return Pushed{ID: id.New(), Audience: len(p.Users), Online: len(deliveries)}, nil
+	deliveries, at := reached(h.Hall.Find(Audience{All: true, ConferenceID: p.ConferenceID}))
+	done := Pushed{ID: id.New(), Audience: len(p.Users), Online: len(deliveries)}
+	return done, h.log(ctx, p, done, deliveries, at)
 }
 
 // reached returns one delivery per user, that of his first socket.
@@ -119,7 +120,11 @@ func (h *House) Kick(ctx context.Context, userID, conferenceID, reason string) i
 	n := len(h.Hall.Find(to))
 	store.AfterCommit(ctx, func() {
 		h.Hall.End(to, reason)
-		if _, err := h.Presence.CloseUser(store.Outside(ctx), userID, conferenceID); err != nil {
+		ids, err := h.Presence.CloseUser(store.Outside(ctx), userID, conferenceID)
+		for _, id := range ids { // of sockets that were just coming in
+			h.Hall.EndSession(id, reason)
+		}
+		if err != nil {
 			h.Log.Warn("could not close the sessions of a kicked user", slog.String("user", userID), slog.Any("error", err))
 		}
 	})

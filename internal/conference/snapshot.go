@@ -17,6 +17,7 @@ import (
 type snapshot struct {
 	conferenceID string
 	versions     presence.Versions
+	registered   bool
 	ended        bool
 	stamp        string // updated_at of the tree row
 	headColumn   string
@@ -67,7 +68,7 @@ func (h *House) readSnapshot(ctx context.Context, conferenceID string) (*snapsho
 		if err != nil {
 			return err
 		}
-		s.ended = ok && registered.EndedAt != nil
+		s.registered, s.ended = ok, ok && registered.EndedAt != nil
 		columns := row.columns()
 		s.stamp, s.headColumn = row.Stamp, columns[head]
 		s.content = read(columns, s.versions.StatusJSON)

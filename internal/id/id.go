@@ -56,11 +56,11 @@ func NoConference(s string) bool {
 	return s == "" || s == "0" || s == "undefined" || s == "null"
 }
 
-// ID is an identifier as it stands in JSON: a string, or a number that is read as its exact decimal
+// ID is an identifier as it stands in JSON: a string, or an integer that is read as its exact decimal
 // text, so that 19 digits survive clients that write ids as numbers. null reads as "".
 type ID string
 
-// UnmarshalJSON reads a string, a number or null. It does not check the alphabet; see Check.
+// UnmarshalJSON reads a string, an integer or null. It does not check the alphabet; see Check.
 func (i *ID) UnmarshalJSON(b []byte) error {
 	b = bytes.TrimSpace(b)
 	switch {
@@ -75,8 +75,11 @@ func (i *ID) UnmarshalJSON(b []byte) error {
 		*i = ID(s)
 		return nil
 	case len(b) > 0 && (b[0] == '-' || b[0] >= '0' && b[0] <= '9'):
+		if bytes.ContainsAny(b, ".eE") {
+			return fmt.Errorf("an id that is a number must be an integer")
+		}
 		*i = ID(b)
 		return nil
 	}
-	return fmt.Errorf("an id must be a string or a number")
+	return fmt.Errorf("an id must be a string or an integer")
 }

@@ -82,7 +82,8 @@ func TestUnmarshalJSON(t *testing.T) {
 		{`1234567890123456789`, "1234567890123456789", true}, // as a float64 it would end in ...800
 		{`98765432109876543210987654321`, "98765432109876543210987654321", true},
 		{`-1`, "-1", true},
-		{`1.50`, "1.50", true},
+		{`1.50`, "", false}, // an id is no measure
+		{`1e3`, "", false},
 		{`null`, "", true},
 		{`""`, "", true},
 		{`"\u5f20"`, "张", true},

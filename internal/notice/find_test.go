@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/store"
@@ -179,4 +181,50 @@ func TestFindRefuses(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A page deep in a large log once took seconds: MariaDB began at the newest row of the index and walked to where the
+// page begins. The rows that it reads are counted, which is surer than a clock.
+func TestDeepPageReadsOnlyItself(t *testing.T) {
+	db := storetest.Open(t, store.MySQL)
+	n := open(db, time.Minute)
+	const rows = 20_000
+	var entries []Entry
+	for i := range rows {
+		entries = append(entries, Entry{ID: at(int64(i)), ConferenceID: room, SenderID: anna, Label: "l", Category: "c", Event: "vote", State: Sent, SendType: "1", Deliveries: []Delivery{{UserID: anna, State: "sent"}}})
+	}
+	put(t, n, entries...)
+	for _, f := range []Filter{
+		{}, {ConferenceID: room}, {SenderID: anna}, {Label: "l"}, {Category: "c"}, {Event: "vote"}, {State: Sent}, {SendType: "1"}, {RecipientID: anna}, {RecipientID: anna, SendType: "1"},
+	} {
+		f.Cursor = at(rows / 2)
+		err := db.Read(t.Context(), func(_ context.Context, tx *gorm.DB) error {
+			before := rowsRead(t, tx)
+			items, _, err := page(tx, f, "")
+			if read := rowsRead(t, tx) - before; read > 1000 {
+				t.Errorf("%+v: %d rows were read for a page of %d", f, read, len(items))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// rowsRead returns how many rows the connection has read from tables and indexes.
+func rowsRead(t *testing.T, tx *gorm.DB) int {
+	t.Helper()
+	var counts []struct {
+		Name  string `gorm:"column:Variable_name"`
+		Value int    `gorm:"column:Value"`
+	}
+	if err := tx.Raw("SHOW SESSION STATUS WHERE Variable_name IN ('Handler_read_prev', 'Handler_read_next', 'Handler_read_key', 'Handler_read_rnd_next')").Scan(&counts).Error; err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, c := range counts {
+		sum += c.Value
+	}
+	return sum
 }

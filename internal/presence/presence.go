@@ -207,6 +207,13 @@ func (p *Presence) Close(sessionID string, why Reason) {
 	}
 }
 
+// Holds reports whether a session is open, or being opened, in this process.
+func (p *Presence) Holds(sessionID string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held[sessionID] != nil
+}
+
 // Held returns the number of sessions of this process, those being opened or closed included.
 func (p *Presence) Held() int {
 	p.mu.Lock()

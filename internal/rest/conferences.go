@@ -76,6 +76,11 @@ func (d *Door) putConference(ctx context.Context, in *putConferenceInput) (*answ
 		if created, err = d.House.Register(ctx, in.ID, r); err != nil {
 			return err
 		}
+		if r.Status != nil {
+			if err := d.audit(ctx, in.ID, act{Action: "tree.edit", Sections: []string{"conferenceStatus"}}); err != nil {
+				return err
+			}
+		}
 		c, err = d.House.Get(ctx, in.ID)
 		return err
 	})

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -16,9 +15,6 @@ type ref string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (r *ref) UnmarshalJSON(b []byte) error {
-	if b[0] != '"' && bytes.ContainsAny(b, ".eE") {
-		return fmt.Errorf("an id must be a string or an integer")
-	}
 	var i id.ID
 	if err := json.Unmarshal(b, &i); err != nil {
 		return err

@@ -24,9 +24,11 @@ func (d *Door) admit(sock *socketio.Socket, next func(*socketio.ExtendedError)) 
 	r := sock.Request().Request()
 	h, err := readHandshake(r.URL.Query())
 	s := newSeat(d, sock, h, r)
-	if err == nil && !d.hall.claim(s) {
-		err = fault.New(fault.Conflict, "conflict", "this connection is in already")
+	if !d.hall.claim(s) { // no client of good will sends a second CONNECT
+		s.drop()
+		return
 	}
+	s.take()
 	if err != nil {
 		d.refuse(s, next, err)
 		return
@@ -44,9 +46,6 @@ var errClosing = fault.New(fault.Unavailable, "draining", "this node is about to
 
 // let opens the session of a seat and lets the library go on.
 func (d *Door) let(s *seat, next func(*socketio.ExtendedError)) {
-	if s.conn.ReadyState() != "open" { // closed before newSeat listened
-		s.end(presence.Lost)
-	}
 	p := person{}
 	switch {
 	case s.system:
@@ -58,9 +57,7 @@ func (d *Door) let(s *seat, next func(*socketio.ExtendedError)) {
 			return
 		}
 	}
-	if !s.sit(p) {
-		d.house.Leave(p.sessionID, presence.Lost)
-	}
+	d.seatPerson(s, p)
 	d.metrics.connects.WithLabelValues("admitted").Inc()
 	next(nil)
 }
@@ -70,11 +67,27 @@ func (d *Door) openSession(s *seat, conferenceID string) (person, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
 	defer cancel()
 	session := presence.Session{ID: id.New(), ConferenceID: conferenceID, UserID: s.userID, UserName: s.userName, ClientType: s.clientType, DeviceID: s.deviceID, IP: s.ip, OpenedAt: time.Now()}
+	d.hall.bind(session.ID, s)
 	arrival, err := d.house.Arrive(ctx, session)
 	if err != nil {
+		d.hall.unbind(session.ID)
 		return person{}, err
 	}
 	return person{userID: s.userID, userName: arrival.UserName, conferenceID: conferenceID, sessionID: session.ID, rosterVersion: arrival.RosterVersion}, nil
+}
+
+// seatPerson puts a person into a seat. If the seat has come to its end meanwhile, the person's session is closed as
+// that end would have done, and the answer is false.
+func (d *Door) seatPerson(s *seat, p person) bool {
+	if s.sit(p) {
+		return true
+	}
+	if p.sessionID != "" {
+		_, why := s.isGone()
+		d.hall.unbind(p.sessionID)
+		d.house.Leave(p.sessionID, why)
+	}
+	return false
 }
 
 // refuse turns a socket away: for good with a CONNECT_ERROR, for now by closing its transport.
@@ -132,25 +145,34 @@ func (d *Door) connected(args ...any) {
 	_ = sock.On("disconnect", func(...any) { s.end(presence.Lost) })
 	sock.OnAny(s.dispatch)
 	who := s.person()
-	d.hall.enter(s, who)
-	if who.sessionID != "" {
-		d.hall.name(s, "", who.sessionID)
-		if extra := d.hall.silent(s, who.userID, d.MaxSessionsPerUser); extra != nil {
-			extra.expel("too_many_sessions", presence.Kicked)
-		}
-	}
 	d.welcome(s, who)
+	d.hall.enter(s, who)
+	if who.conferenceID != "" {
+		d.show(s, who.conferenceID)
+	}
 	if s.system && s.conferenceID != "" {
 		s.watch(s.conferenceID)
 	}
-	if s.isGone() || s.conn.ReadyState() != "open" {
-		s.end(presence.Lost)
-		sock.Disconnect(false)
-		d.hall.forget(s, who.sessionID)
+	d.limitSessions(s, who)
+	if s.conn.ReadyState() != "open" {
+		s.over()
+	}
+	if gone, _ := s.isGone(); gone {
+		s.dismiss()
 	}
 }
 
-// welcome greets a newcomer and shows him his conference.
+// limitSessions ends the sockets of a user that are too many now that s is there.
+func (d *Door) limitSessions(s *seat, who person) {
+	if who.sessionID == "" {
+		return
+	}
+	for _, extra := range d.hall.excess(who.userID, d.MaxSessionsPerUser, s) {
+		extra.expel("too_many_sessions", presence.Kicked)
+	}
+}
+
+// welcome greets a newcomer. It comes before he is in any room, so that nothing is said to him earlier.
 func (d *Door) welcome(s *seat, who person) {
 	f, err := eventOf("welcome", struct {
 		SessionID       string `json:"sessionId"`
@@ -167,9 +189,6 @@ func (d *Door) welcome(s *seat, who person) {
 		return
 	}
 	s.push(f)
-	if who.conferenceID != "" {
-		d.show(s, who.conferenceID)
-	}
 }
 
 // show pushes the snapshot of a conference to a seat that has joined its room.

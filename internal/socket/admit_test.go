@@ -27,7 +27,7 @@ func TestRefusedForGood(t *testing.T) {
 		"userId=%25_'%22%5C":                                  "bad_user_id",
 		"userId=anna&conferenceId=a/b":                        "bad_conference_id",
 		"userId=anna&conferenceId=1&conferenceId=2":           "bad_conference_id",
-		"userId=anna&conferenceId=1&clientType=%20":           "bad_client_type",
+		"userId=anna&conferenceId=1&clientType=a%20b":         "bad_client_type",
 		"userId=anna&deviceId=" + strings.Repeat("9", 65):     "bad_client_type",
 		"userId=anna&conferenceId=1&clientType=pc&deviceId=#": "",
 	} {

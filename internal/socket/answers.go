@@ -99,14 +99,16 @@ func (s *seat) onLeave(json.RawMessage) (answer, error) {
 
 // move opens a session of the seat's user in another place, or in none, and closes the one it had.
 func (s *seat) move(place string, why presence.Reason) error {
+	if gone, _ := s.isGone(); gone { // the event was waiting when the socket ended
+		return nil
+	}
 	old := s.person()
 	p, err := s.door.openSession(s, place)
 	if err != nil {
 		return err
 	}
-	if !s.sit(p) {
-		s.door.house.Leave(p.sessionID, presence.Lost)
-		return nil
+	if !s.door.seatPerson(s, p) {
+		p.sessionID = ""
 	}
 	if old.conferenceID != "" {
 		s.sock.Leave(conferenceRoom(old.conferenceID))
@@ -114,15 +116,18 @@ func (s *seat) move(place string, why presence.Reason) error {
 		s.box.forget(rosterStream(old.conferenceID))
 	}
 	if old.sessionID != "" {
+		s.door.hall.unbind(old.sessionID)
 		s.door.house.Leave(old.sessionID, why)
 	}
-	s.door.hall.name(s, old.sessionID, p.sessionID)
-	s.door.hall.enter(s, p)
-	if s.isGone() { // it ended between sit and name
-		s.door.hall.forget(s, p.sessionID)
+	if p.sessionID == "" {
+		return nil
 	}
+	s.door.hall.enter(s, p)
 	if place != "" {
 		s.door.show(s, place)
+	}
+	if old.userID == "" {
+		s.door.limitSessions(s, p)
 	}
 	return nil
 }
@@ -171,8 +176,8 @@ func conferenceIDs(arg json.RawMessage) ([]string, error) {
 	}
 	list := make([]string, 0, len(in.ConferenceIDs))
 	for _, c := range in.ConferenceIDs {
-		if err := id.Check(string(c)); err != nil {
-			return nil, fault.Invalidf("a conferenceId %v", err)
+		if err := id.Check(string(c)); err != nil || id.NoConference(string(c)) {
+			return nil, fault.Invalidf("conferenceIds must be ids of conferences")
 		}
 		list = append(list, string(c))
 	}
@@ -259,6 +264,11 @@ func (s *seat) onResync(arg json.RawMessage) (answer, error) {
 	if snap, ok := s.door.house.Welcome(place); ok {
 		return answer{"tree": treeAnswer{snap.Tree, place, snap.TreeVersion}}, nil
 	}
+	return s.committedTree(place)
+}
+
+// committedTree answers with the tree as the database has it.
+func (s *seat) committedTree(place string) (answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 	defer cancel()
 	tree, version, err := s.door.house.Tree(ctx, place)

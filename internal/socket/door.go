@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 
@@ -72,8 +73,8 @@ func New(c Config, hall *Hall, house *conference.House) *Door {
 	o.SetParser(wire{})
 	o.SetAdapter(roomsBuilder{hall.rooms})
 	d.io = socketio.NewServer(nil, o)
-	eio4 := newEngine(c, heartbeat{c.PingInterval, c.PingTimeout}, d.metrics.slow.Inc)
-	eio3 := newEngine(c, heartbeat{c.EIO3PingInterval, c.EIO3PingTimeout}, d.metrics.slow.Inc)
+	eio4 := newEngine(d, heartbeat{c.PingInterval, c.PingTimeout})
+	eio3 := newEngine(d, heartbeat{c.EIO3PingInterval, c.EIO3PingTimeout})
 	d.io.Bind(eio4)
 	_ = eio4.On("connection", listen)
 	d.io.Bind(eio3)
@@ -99,14 +100,38 @@ func newMetrics(r prometheus.Registerer, hall *Hall) metrics {
 func (d *Door) Run(ctx context.Context) error {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
+	var lost map[*seat]bool
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			d.hall.sweep()
+			lost = d.sweep(lost)
 		}
 	}
+}
+
+// sweep ends seats whose connection is over although nobody said so, and closes connections whose session has been
+// unknown to the house for as long as a sweep takes: their clients come back. It returns those to look at again.
+func (d *Door) sweep(before map[*seat]bool) (lost map[*seat]bool) {
+	lost = map[*seat]bool{}
+	for _, s := range d.hall.seats() {
+		if s.conn.ReadyState() == "closed" {
+			s.over()
+			continue
+		}
+		gone, _ := s.isGone()
+		if who := s.person(); gone || who.sessionID == "" || d.house.Holds(who.sessionID) {
+			continue
+		}
+		if before[s] {
+			d.Log.Warn("a socket without a session was closed", slog.String("user", s.person().userID))
+			s.drop()
+			continue
+		}
+		lost[s] = true
+	}
+	return lost
 }
 
 // Close lets nobody in any more and sends everybody home over the given time. It returns when the last connection
@@ -148,7 +173,13 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	d.engines.ServeHTTP(w, r)
+	if websocket.IsWebSocketUpgrade(r) {
+		d.engines.ServeHTTP(w, r)
+		return
+	}
+	answer := newResponse(w)
+	defer answer.end()
+	d.engines.ServeHTTP(answer, r)
 }
 
 // open reports why nobody can be let in for now.

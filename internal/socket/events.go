@@ -131,11 +131,24 @@ func (s *seat) reply(ack ackID) func(answer, error) {
 }
 
 func (s *seat) answer(ack ackID, a answer, err error) {
+	tree, ok := a["tree"].(treeAnswer)
+	if s.send(ack, a, err) != stale || !ok {
+		return
+	}
+	// A newer tree was pushed while this one was read: the newest that is committed is not older.
+	a, err = s.committedTree(tree.conferenceID)
+	if s.send(ack, a, err) == stale {
+		s.send(ack, nil, fault.New(fault.Unavailable, "unavailable", "the tree changes faster than it can be read, wait for note_tree"))
+	}
+}
+
+// send queues the answer to an event.
+func (s *seat) send(ack ackID, a answer, err error) verdict {
 	s.logInternal(err)
 	text, e := rawjson.Encode(body(a, err))
 	if e != nil {
 		s.logInternal(e)
-		return
+		return closed
 	}
 	data := strconv.AppendUint([]byte("43"), uint64(ack), 10)
 	data = append(append(append(data, '['), text...), ']')
@@ -143,9 +156,7 @@ func (s *seat) answer(ack ackID, a answer, err error) {
 	if tree, ok := a["tree"].(treeAnswer); ok {
 		f.stream, f.version, f.again = treeStream(tree.conferenceID), tree.version, true
 	}
-	if s.push(f) == stale { // a newer tree was pushed while this one was read
-		s.reply(ack)(s.onResync(nil))
-	}
+	return s.push(f)
 }
 
 func (s *seat) logInternal(err error) {

@@ -1,9 +1,10 @@
 package socket
 
 import (
+	"cmp"
 	"encoding/json"
 	"log/slog"
-	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,9 +20,9 @@ type Hall struct {
 	rooms *rooms
 	log   *slog.Logger
 
-	mu       sync.Mutex // guards the rest
-	sessions map[string]*seat
-	conns    map[string]*seat // by connection: one connection has one seat
+	mu       sync.Mutex       // guards the rest
+	sessions map[string]*seat // by session, from before it is opened until it is closed
+	conns    map[string]*seat // by connection, from its first CONNECT until it is closed
 }
 
 // NewHall returns an empty hall.
@@ -29,7 +30,8 @@ func NewHall(log *slog.Logger) *Hall {
 	return &Hall{rooms: newRooms(), log: log, sessions: map[string]*seat{}, conns: map[string]*seat{}}
 }
 
-// claim takes the only place of a connection for s.
+// claim takes the only place of a connection for s. A second CONNECT on one connection finds it taken, also after the
+// first socket has left.
 func (h *Hall) claim(s *seat) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -40,27 +42,30 @@ func (h *Hall) claim(s *seat) bool {
 	return true
 }
 
-// name makes s findable by its session. old is the session it had before, "" for none.
-func (h *Hall) name(s *seat, old, sessionID string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.sessions, old)
-	if sessionID != "" {
-		h.sessions[sessionID] = s
-	}
-}
-
-// forget removes a seat that has come to its end.
-func (h *Hall) forget(s *seat, sessionID string) {
+// release gives the place back when the connection is closed.
+func (h *Hall) release(s *seat) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.conns[s.conn.Id()] == s {
 		delete(h.conns, s.conn.Id())
 	}
+}
+
+// bind makes s findable by a session that is about to be opened for it: whoever ends the session the moment it is
+// committed must find it. unbind is the reverse.
+func (h *Hall) bind(sessionID string, s *seat) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sessions[sessionID] = s
+}
+
+func (h *Hall) unbind(sessionID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	delete(h.sessions, sessionID)
 }
 
-// Sockets returns how many sockets there are, those that are being let in included.
+// Sockets returns how many connections have asked to come in and are open.
 func (h *Hall) Sockets() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -156,7 +161,7 @@ func (h *Hall) find(to conference.Audience) []*seat {
 	kept := candidates[:0]
 	for _, s := range candidates {
 		who := s.person()
-		if to.Except != "" && who.userID == to.Except || !to.All && to.ConferenceID != "" && who.conferenceID != to.ConferenceID {
+		if to.Except != "" && who.userID == to.Except && !s.system || !to.All && to.ConferenceID != "" && who.conferenceID != to.ConferenceID {
 			continue
 		}
 		kept = append(kept, s)
@@ -222,26 +227,26 @@ func (h *Hall) session(id string) *seat {
 	return h.sessions[id]
 }
 
-// Drain tells every client to come back elsewhere, at times spread over the given duration, and closes each
-// connection at its time. It returns when all were closed.
+// Drain closes every connection, one after another over the given time, after it has told each client when its turn
+// comes. It returns when the last was closed.
 func (h *Hall) Drain(over time.Duration) {
 	seats := h.seats()
 	if len(seats) == 0 {
 		return
 	}
-	for _, s := range seats {
-		back := rand.N(over/2 + 1)
-		if f, err := eventOf("server_draining", map[string]int64{"reconnectAfterMs": back.Milliseconds()}); err == nil {
+	step := over / time.Duration(len(seats))
+	for i, s := range seats {
+		at := time.Duration(i) * step
+		if f, err := eventOf("server_draining", map[string]int64{"reconnectAfterMs": at.Milliseconds()}); err == nil {
 			s.push(f)
 		}
 	}
-	step := over / 2 / time.Duration(len(seats))
+	tick := time.NewTimer(0)
+	defer tick.Stop()
 	for _, s := range seats {
+		<-tick.C
 		s.drop()
-		if step > 0 {
-			t := time.NewTimer(step)
-			<-t.C
-		}
+		tick.Reset(step)
 	}
 }
 
@@ -252,32 +257,21 @@ func (h *Hall) DropAll() {
 	}
 }
 
-// sweep ends seats whose connection is over although nobody said so.
-func (h *Hall) sweep() {
-	for _, s := range h.seats() {
-		if state := s.conn.ReadyState(); state == "closed" {
-			s.end(presence.Lost)
+// excess returns the sockets of a user that are too many, those that have been silent for longest first. keep, which
+// has just come, is not among them.
+func (h *Hall) excess(userID string, limit int, keep *seat) []*seat {
+	var others []*seat
+	for _, s := range h.rooms.in(userRoom(userID)) {
+		if gone, _ := s.isGone(); !gone && !s.system && s != keep {
+			others = append(others, s)
 		}
 	}
-}
-
-// silent returns the socket of a user, other than of s, that has been silent for longest, if he has more than limit.
-func (h *Hall) silent(s *seat, userID string, limit int) *seat {
-	var oldest *seat
-	count := 0
-	for _, other := range h.rooms.in(userRoom(userID)) {
-		if other.system {
-			continue
-		}
-		count++
-		if other != s && (oldest == nil || other.lastSign.Load() < oldest.lastSign.Load()) {
-			oldest = other
-		}
-	}
-	if count <= limit {
+	tooMany := min(len(others)+1-limit, len(others))
+	if tooMany <= 0 {
 		return nil
 	}
-	return oldest
+	slices.SortFunc(others, func(a, b *seat) int { return cmp.Compare(a.lastSign.Load(), b.lastSign.Load()) })
+	return others[:tooMany]
 }
 
 var _ conference.Hall = (*Hall)(nil)

@@ -39,7 +39,7 @@ func readHandshake(q url.Values) (handshake, error) {
 		if !ok {
 			return handshake{}, fault.New(fault.Invalid, r.code, r.key+" must be given once")
 		}
-		if id.Nobody(v) || r.key == "conferenceId" && id.NoConference(v) {
+		if blank := strings.TrimSpace(v); id.Nobody(blank) || r.key == "conferenceId" && id.NoConference(blank) {
 			continue
 		}
 		if err := id.Check(v); err != nil {
@@ -50,11 +50,12 @@ func readHandshake(q url.Values) (handshake, error) {
 	if h.clientType == "" {
 		h.clientType = "web"
 	}
-	system, _ := single(q, "is_system")
-	h.system = strings.TrimSpace(system) != ""
-	if name, ok := single(q, "userName"); ok {
-		h.userName = cleanName(name)
+	system, once := single(q, "is_system")
+	name, too := single(q, "userName")
+	if !once || !too {
+		return handshake{}, fault.New(fault.Invalid, "bad_client_type", "is_system and userName must be given once")
 	}
+	h.system, h.userName = strings.TrimSpace(system) != "", cleanName(name)
 	return h, nil
 }
 

@@ -16,6 +16,7 @@ type lines struct {
 	maxPayload   int64         // bytes of one incoming packet or polling body
 	writeTimeout time.Duration // how long one write may be stuck
 	slow         func()        // counts a client that was given up because it reads too slowly
+	panics       func(after func())
 	outboxOf     func(sid string) *outbox
 }
 
@@ -27,10 +28,12 @@ type heartbeat struct{ interval, timeout time.Duration }
 
 // newEngine builds an engine on our transports. Each revision of the protocol has its own, as ping values are one
 // setting of an engine.
-func newEngine(c Config, beat heartbeat, slow func()) engine.Server {
+func newEngine(d *Door, beat heartbeat) engine.Server {
+	c := d.Config
 	var e engine.Server
 	l := lines{
-		maxQueue: c.MaxQueueBytes, maxPayload: int64(c.MaxPayload), writeTimeout: c.PingInterval + c.PingTimeout, slow: slow,
+		maxQueue: c.MaxQueueBytes, maxPayload: int64(c.MaxPayload), writeTimeout: c.PingInterval + c.PingTimeout,
+		slow: d.metrics.slow.Inc, panics: func(after func()) { d.guard("read", after) },
 		outboxOf: func(sid string) *outbox {
 			if conn, ok := e.Clients().Load(sid); ok {
 				if t, ok := conn.Transport().(carrier); ok {
@@ -47,8 +50,6 @@ func newEngine(c Config, beat heartbeat, slow func()) engine.Server {
 	o.SetUpgradeTimeout(c.UpgradeTimeout)
 	o.SetMaxHttpBufferSize(int64(c.MaxPayload))
 	o.SetAllowEIO3(c.AllowEIO3)
-	// Who may connect from where was decided before a request comes here; the engine is to let all of them in.
-	o.SetCors(&types.Cors{Origin: "*"})
 	e = engine.NewServer(o)
 	return e
 }

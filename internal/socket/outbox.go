@@ -88,7 +88,7 @@ type drain interface {
 // outbox is the bounded queue of frames towards one client. It outlives the upgrade from polling to WebSocket, so
 // that nothing is lost or reordered there. Safe for concurrent use.
 type outbox struct {
-	max int // bytes that may wait
+	max int // bytes that may wait, without the one frame of each stream that only its latest matters of
 
 	mu      sync.Mutex // guards everything below
 	drain   drain
@@ -100,12 +100,14 @@ type outbox struct {
 
 func newOutbox(limit int, d drain) *outbox { return &outbox{max: limit, drain: d} }
 
-// push queues f. When more bytes wait than allowed, even after superfluous frames were dropped, the client is
-// given up: it comes back and starts from a snapshot.
+// push queues f. If more bytes than allowed wait already, the client is given up: it comes back and starts from a
+// snapshot. Frames that make others superfluous do not count, as one of a stream waits at most; and a frame that is
+// too large all by itself still goes to a client for whom nothing waits, or nobody could ever enter its conference.
 func (o *outbox) push(f *frame) verdict {
 	o.mu.Lock()
+	before := o.bytes
 	v := o.admit(f)
-	d, over := o.drain, o.bytes > o.max
+	d, over := o.drain, v == queued && !f.latest && before > o.max
 	if over {
 		o.shut()
 	}
@@ -142,7 +144,9 @@ func (o *outbox) admit(f *frame) verdict {
 		}
 	}
 	o.waiting = append(o.waiting, f)
-	o.bytes += len(f.data)
+	if !f.latest {
+		o.bytes += len(f.data)
+	}
 	return queued
 }
 
@@ -152,7 +156,6 @@ func (o *outbox) supersede(stream string) {
 	kept := o.waiting[:0]
 	for _, w := range o.waiting {
 		if w.stream == stream && w.latest {
-			o.bytes -= len(w.data)
 			continue
 		}
 		kept = append(kept, w)

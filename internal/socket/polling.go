@@ -25,7 +25,7 @@ type pollingBuilder struct {
 
 // New implements the library's TransportCtor.
 func (b *pollingBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &polling{Transport: transports.MakeTransport(), maxPayload: b.lines.maxPayload, slow: b.lines.slow}
+	t := &polling{Transport: transports.MakeTransport(), maxPayload: b.lines.maxPayload, writeTimeout: b.lines.writeTimeout, slow: b.lines.slow}
 	t.box = newOutbox(b.lines.maxQueue, t)
 	t.Prototype(t)
 	t.Construct(ctx)
@@ -36,9 +36,10 @@ func (b *pollingBuilder) New(ctx *types.HttpContext) transports.Transport {
 // polling is one long-polling session: a GET that waits for frames, and POSTs that bring packets.
 type polling struct {
 	transports.Transport
-	box        *outbox
-	maxPayload int64
-	slow       func()
+	box          *outbox
+	maxPayload   int64
+	writeTimeout time.Duration
+	slow         func()
 
 	mu      sync.Mutex         // guards the rest; never held while calling the library
 	poll    *types.HttpContext // the GET that waits; nil when none does
@@ -81,6 +82,9 @@ func (t *polling) onPoll(ctx *types.HttpContext) {
 		}
 	})
 	t.ready()
+	if t.ReadyState() == "closed" { // since before the poll was put into its place
+		t.end(packet.NOOP)
+	}
 }
 
 // release takes ctx out of the waiting place and reports whether it was there.
@@ -106,12 +110,14 @@ func (t *polling) ready() {
 	}
 	t.mu.Unlock()
 	if frames != nil {
-		t.answer(ctx, frames)
+		go t.answer(ctx, frames) // whoever pushes must not wait for a client that does not read
 	}
 }
 
+// answer writes the answer to a poll, which is out of the waiting place and so is answered by nobody else.
 func (t *polling) answer(ctx *types.HttpContext, frames []*frame) {
 	body := payload(frames, t.Protocol())
+	_ = http.NewResponseController(ctx.Response()).SetWriteDeadline(time.Now().Add(t.writeTimeout))
 	h := ctx.ResponseHeaders()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -213,7 +219,7 @@ func (t *polling) end(kind packet.Type) {
 	t.poll = nil
 	t.mu.Unlock()
 	if ctx != nil {
-		t.answer(ctx, append(t.box.take(t), t.encode(&packet.Packet{Type: kind})))
+		go t.answer(ctx, append(t.box.take(t), t.encode(&packet.Packet{Type: kind})))
 	}
 }
 
@@ -240,6 +246,7 @@ func (t *polling) OnClose() {
 	t.end(packet.NOOP)
 	t.box.close(t)
 	t.Transport.OnClose()
+	t.end(packet.NOOP) // for a poll that came meanwhile; see onPoll
 }
 
 func refuse(ctx *types.HttpContext, status int) {

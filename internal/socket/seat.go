@@ -16,7 +16,7 @@ import (
 
 // farewell is how long a client that was disconnected for good may keep its connection. Stock clients close it at
 // once when they are told.
-const farewell = 2 * time.Second
+const farewell = 10 * time.Second
 
 // seat is one socket of this node, from its handshake to its end.
 type seat struct {
@@ -34,6 +34,8 @@ type seat struct {
 
 	mu      sync.Mutex // guards the rest; never held while calling another package
 	gone    bool
+	why     presence.Reason // why it is gone
+	told    string          // what it was kicked for; "" if it was not
 	who     person
 	watched map[string]struct{} // conferences that a system client watches
 }
@@ -48,18 +50,31 @@ type person struct {
 	rosterVersion int64
 }
 
-// newSeat makes a seat for a socket that is being let in and listens for the end of its connection before anything
-// else: an end that comes while it is let in must not go unheard.
+// newSeat makes a seat for a socket that asks to be let in.
 func newSeat(d *Door, sock *socketio.Socket, h handshake, r *http.Request) *seat {
 	s := &seat{door: d, sock: sock, conn: sock.Conn(), handshake: h, ip: d.Proxies.Address(r), limit: newLimit(d.EventsPerSecond)}
 	if t, ok := s.conn.Transport().(carrier); ok {
 		s.box = t.outbox()
 	}
 	s.lastSign.Store(now())
-	_ = s.conn.On("packet", s.onPacket)
-	_ = s.conn.Once("close", func(...any) { s.end(presence.Lost) })
-	sock.SetData(s)
 	return s
+}
+
+// take listens for the end of the connection, before anything else is done: an end that comes while the socket is let
+// in must not go unheard.
+func (s *seat) take() {
+	_ = s.conn.On("packet", s.onPacket)
+	_ = s.conn.Once("close", func(...any) { s.over() })
+	s.sock.SetData(s)
+	if s.conn.ReadyState() == "closed" { // before we listened
+		s.over()
+	}
+}
+
+// over is the end of the seat and of its connection.
+func (s *seat) over() {
+	s.end(presence.Lost)
+	s.door.hall.release(s)
 }
 
 // onPacket sees every packet before the library does. The library may report a lost connection although the client
@@ -94,10 +109,11 @@ func (s *seat) person() person {
 	return s.who
 }
 
-func (s *seat) isGone() bool {
+// isGone reports whether the seat has come to its end, and why.
+func (s *seat) isGone() (bool, presence.Reason) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gone
+	return s.gone, s.why
 }
 
 // end is the end of the socket, whatever ended it. It may be called any number of times, from any goroutine; only the
@@ -108,13 +124,12 @@ func (s *seat) end(why presence.Reason) {
 	}
 	s.mu.Lock()
 	first, who := !s.gone, s.who
-	s.gone = true
-	s.mu.Unlock()
-	if !first {
-		return
+	if first {
+		s.gone, s.why = true, why
 	}
-	s.door.hall.forget(s, who.sessionID)
-	if who.sessionID != "" {
+	s.mu.Unlock()
+	if first && who.sessionID != "" {
+		s.door.hall.unbind(who.sessionID)
 		s.door.house.Leave(who.sessionID, why)
 	}
 }
@@ -128,11 +143,26 @@ func (s *seat) push(f *frame) verdict {
 }
 
 // expel ends the seat for good: the client is told why and does not come back by itself.
+//
+// A socket that is only being let in hears of it as soon as it is; see Door.connected.
 func (s *seat) expel(reason string, why presence.Reason) {
-	if f, err := eventOf("kicked", map[string]string{"reason": reason}); err == nil {
+	s.mu.Lock()
+	s.told = reason
+	s.mu.Unlock()
+	s.end(why)
+	if s.sock.Connected() {
+		s.dismiss()
+	}
+}
+
+// dismiss sends home a client that is connected although its seat is gone.
+func (s *seat) dismiss() {
+	s.mu.Lock()
+	reason := s.told
+	s.mu.Unlock()
+	if f, err := eventOf("kicked", map[string]string{"reason": reason}); err == nil && reason != "" {
 		s.push(f)
 	}
-	s.end(why)
 	s.sock.Disconnect(false)
 	time.AfterFunc(farewell, func() { s.conn.Close(false) })
 }

@@ -78,9 +78,16 @@ func (d *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB)
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
+	var t transaction
 	err := d.read.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		return fn(context.WithValue(ctx, txKey{}, &transaction{tx: tx}), tx)
+		t = transaction{tx: tx}
+		return fn(context.WithValue(ctx, txKey{}, &t), tx)
 	}, &sql.TxOptions{Isolation: d.isolation(sql.LevelRepeatableRead), ReadOnly: d.dialect == MySQL})
+	if err == nil {
+		for _, f := range t.after {
+			f()
+		}
+	}
 	return translate(err)
 }
 

@@ -187,12 +187,12 @@ func TestNothingGrows(t *testing.T) {
 		s.nobodyIsLeft(t)
 	}
 	cycle(500) // pools, caches and prepared things reach their size
-	goroutines, descriptors := s.metric("go_goroutines"), s.metric("process_open_fds")
-	heap := s.metric("go_memstats_heap_inuse_bytes")
+	goroutines, descriptors := s.metric("rollcall_go_goroutines"), s.metric("rollcall_process_open_fds")
+	heap := s.metric("rollcall_go_memstats_heap_inuse_bytes")
 	cycle(n)
 	var g, d, h float64
 	storetest.EventuallyWithin(t, 90*time.Second, func() bool {
-		g, d, h = s.metric("go_goroutines"), s.metric("process_open_fds"), s.metric("go_memstats_heap_inuse_bytes")
+		g, d, h = s.metric("rollcall_go_goroutines"), s.metric("rollcall_process_open_fds"), s.metric("rollcall_go_memstats_heap_inuse_bytes")
 		return g <= goroutines+20 && d <= descriptors+10 && h <= heap*1.3+8<<20
 	}, "goroutines, descriptors or heap did not return")
 	storetest.Show(t, "%d connect and close cycles: goroutines %.0f -> %.0f, descriptors %.0f -> %.0f, heap in use %.1f -> %.1f MiB", n, goroutines, g, descriptors, d, heap/(1<<20), h/(1<<20))
