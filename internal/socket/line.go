@@ -12,11 +12,11 @@ import (
 
 // lines is what every transport needs to know.
 type lines struct {
-	maxQueue     int           // bytes that may wait for one client
-	maxPayload   int64         // bytes of one incoming packet or polling body
-	writeTimeout time.Duration // how long one write may be stuck
-	slow         func()        // counts a client that was given up because it reads too slowly
-	panics       func(after func())
+	maxQueue     int                              // bytes that may wait for one client
+	maxPayload   int64                            // bytes of one incoming packet or polling body
+	writeTimeout time.Duration                    // how long one write may be stuck
+	slow         func()                           // counts a client that was given up because it reads too slowly
+	guard        func(where string, after func()) // deferred: catches a panic
 	outboxOf     func(sid string) *outbox
 }
 
@@ -33,7 +33,7 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 	var e engine.Server
 	l := lines{
 		maxQueue: c.MaxQueueBytes, maxPayload: int64(c.MaxPayload), writeTimeout: c.PingInterval + c.PingTimeout,
-		slow: d.metrics.slow.Inc, panics: func(after func()) { d.guard("read", after) },
+		slow: d.metrics.slow.Inc, guard: d.guard,
 		outboxOf: func(sid string) *outbox {
 			if conn, ok := e.Clients().Load(sid); ok {
 				if t, ok := conn.Transport().(carrier); ok {

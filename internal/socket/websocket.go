@@ -22,7 +22,7 @@ type webSocketBuilder struct {
 
 // New implements the library's TransportCtor for a connection that is already upgraded to WebSocket.
 func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &webSocket{Transport: transports.MakeTransport(), conn: ctx.Websocket.Conn, writeTimeout: b.lines.writeTimeout, slow: b.lines.slow, panics: b.lines.panics}
+	t := &webSocket{Transport: transports.MakeTransport(), conn: ctx.Websocket.Conn, writeTimeout: b.lines.writeTimeout, slow: b.lines.slow, guard: b.lines.guard}
 	t.Prototype(t)
 	t.Construct(ctx)
 	if sid := ctx.Query().Peek("sid"); sid != "" {
@@ -44,7 +44,7 @@ type webSocket struct {
 	upgrade      bool // the connection is to take over a polling session
 	writeTimeout time.Duration
 	slow         func()
-	panics       func(after func()) // deferred: catches a panic of the library's decoders
+	guard        func(where string, after func())
 
 	begun   atomic.Bool // read was started
 	writing atomic.Bool // write runs
@@ -86,7 +86,7 @@ func (t *webSocket) start() {
 
 func (t *webSocket) read() {
 	defer t.OnClose()
-	defer t.panics(func() { _ = t.conn.Close() })
+	defer t.guard("read", func() { _ = t.conn.Close() })
 	for {
 		kind, r, err := t.conn.NextReader()
 		if err != nil {
