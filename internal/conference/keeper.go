@@ -126,7 +126,7 @@ func (k *keeper) work() {
 // begin waits until the next push may be and reports whether there is anything to do. If not, the work ends.
 func (k *keeper) begin() bool {
 	for {
-		wait, ok := k.due()
+		wait, ok := k.due(k.house.Hall.Occupancy(k.conferenceID))
 		if !ok || wait <= 0 {
 			return ok
 		}
@@ -140,16 +140,16 @@ func (k *keeper) begin() bool {
 	}
 }
 
-// due returns how long to wait for the next push. At 0 the work has begun: what changes from then on may be missing
+// due returns how long to wait for the next push to a room of so many sockets. At 0 the work has begun: what changes from then on may be missing
 // in the snapshot, and is news again. ok is false if there is nothing to do.
-func (k *keeper) due() (wait time.Duration, ok bool) {
+func (k *keeper) due(sockets int) (wait time.Duration, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.dirty == 0 || k.house.ctx.Err() != nil {
 		k.running = false
 		return 0, false
 	}
-	pause := k.house.interval(k.dirty, k.house.Hall.Occupancy(k.conferenceID))
+	pause := k.house.interval(k.dirty, sockets)
 	if k.failed {
 		pause = retryAfter
 	}
@@ -171,6 +171,7 @@ func (h *House) setEnded(conferenceID string, ended bool) {
 			changed.ended = ended
 			k.last = &changed
 		}
+		k.dirty |= aboutContent // so that a snapshot that is being read, and is older, does not take it back; see finish
 		k.mu.Unlock()
 	}
 	h.mark(conferenceID, aboutContent)
@@ -184,6 +185,9 @@ func (k *keeper) finish(s *snapshot) {
 	if s == nil {
 		k.dirty |= aboutContent | aboutPeople
 		return
+	}
+	if k.dirty&aboutContent != 0 && k.last != nil {
+		s.ended = k.last.ended
 	}
 	k.last = s
 }
@@ -226,12 +230,7 @@ func (h *House) logTree(before, s *snapshot) {
 	if h.LogTree == "off" || before == nil && h.Hall.Occupancy(s.conferenceID) == 0 {
 		return
 	}
-	changed := []string{}
-	for i, sec := range sections {
-		if before == nil && s.content.text[i] != nil || before != nil && string(before.content.text[i]) != string(s.content.text[i]) {
-			changed = append(changed, sec.name)
-		}
-	}
+	changed := s.changedSince(before)
 	var message any = s.tree()
 	if h.LogTree != "full" {
 		message = struct {
@@ -249,6 +248,20 @@ func (h *House) logTree(before, s *snapshot) {
 		ConferenceID: s.conferenceID, Actor: "system", Event: "note_tree", SendType: systemSendType, Message: text,
 		Audience: len(people), Sent: len(people), Online: s.roster.Online, State: "sent", CreatedAt: now(),
 	})
+}
+
+// changedSince returns the names of the sections that say something else than in an earlier snapshot, nil for none.
+func (s *snapshot) changedSince(before *snapshot) []string {
+	if before == nil {
+		before = &snapshot{roster: presence.Roster{Online: -1}}
+	}
+	changed := []string{}
+	for i, sec := range sections {
+		if differs(before.content, s.content, i) || i == head && before.roster.Online != s.roster.Online {
+			changed = append(changed, sec.name)
+		}
+	}
+	return changed
 }
 
 // systemSendType marks the log rows of the service itself.
