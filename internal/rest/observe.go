@@ -103,7 +103,8 @@ func (d *Door) guard(c *gin.Context, v *visit) (stack []byte) {
 // record writes the one line that a request leaves in the log.
 func (d *Door) record(c *gin.Context, v *visit, status int, began time.Time, stack []byte) {
 	level := slog.LevelDebug
-	if status >= http.StatusInternalServerError && c.Request.Context().Err() == nil { // who has gone may well have caused it
+	probe := c.Request.URL.Path == "/readyz"                                                    // asked every few seconds, and allowed to say no
+	if status >= http.StatusInternalServerError && !probe && c.Request.Context().Err() == nil { // who has gone may well have caused it
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{
