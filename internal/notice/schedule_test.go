@@ -2,7 +2,6 @@ package notice
 
 import (
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,20 +10,12 @@ import (
 	"rollcall/internal/storetest"
 )
 
-// schedules is how many random schedules are played: few in a test run, all of them when numbers are to be proved.
-func schedules(few, all int) int {
-	if os.Getenv("ROLLCALL_PROVE") == "1" {
-		return all
-	}
-	return few
-}
-
 // The promise of debounce, in virtual time: whatever users do and however late announcements come, never two of a
 // kind in a window, and one second after the last window the last word is the truth.
 func TestSchedulesInVirtualTime(t *testing.T) {
 	const window = 10 * time.Second
 	total := 0
-	count := schedules(500, 10_000)
+	count := storetest.Size(10_000, 500)
 	for seed := range count {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage(t, uint64(seed), 200*time.Millisecond, Config{Window: window})
@@ -37,14 +28,14 @@ func TestSchedulesInVirtualTime(t *testing.T) {
 			}
 		})
 	}
-	t.Logf("%d schedules, %d announcements", count, total)
+	storetest.Show(t, "%d random schedules in virtual time, %d announcements: never two of a kind in a window, the last one always the truth", count, total)
 }
 
 // The same on real Redis and in real time, with two nodes that share the windows.
 func TestSchedulesOnRedis(t *testing.T) {
 	const window = 100 * time.Millisecond
 	total := 0
-	count := schedules(20, 500)
+	count := storetest.Size(500, 20)
 	for wave := range (count + 49) / 50 {
 		c := Config{Redis: storetest.Redis(t), Prefix: storetest.Prefix(t), RedisTimeout: 5 * time.Second, Window: window}
 		s := newStage(t, uint64(wave), 20*time.Millisecond, c, c)
@@ -60,7 +51,7 @@ func TestSchedulesOnRedis(t *testing.T) {
 			total += len(s.heard[p])
 		}
 	}
-	t.Logf("%d schedules, %d announcements", count, total)
+	storetest.Show(t, "%d random schedules on real Redis with a window of %v, %d announcements: never two of a kind in a window, the last one always the truth", count, window, total)
 }
 
 // play has everybody come and go while every node sweeps, and then lets the time pass after which all must be said.

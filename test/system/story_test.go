@@ -75,7 +75,7 @@ func TestStory(t *testing.T) {
 				s := &stage{server: launch(t, dialect, settings{
 					"presence.grace": "1s", "presence.debounce": "500ms",
 					// A polling client that vanishes between two polls is only missed when it does not answer a ping.
-					"socket.ping_interval": "2s", "socket.ping_timeout": "2s", "socket.eio3_ping_interval": "2s", "socket.eio3_ping_timeout": "2s",
+					"socket.ping_interval": "1s", "socket.ping_timeout": "4s", "socket.eio3_ping_interval": "1s", "socket.eio3_ping_timeout": "4s",
 				}), kind: kind}
 				s.driver, s.rows = clienttest.Start(t), s.pool()
 				s.play()
