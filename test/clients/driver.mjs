@@ -69,12 +69,12 @@ const commands = {
   freeze({ id }) {
     const { transport } = engine(id);
     if (!transport.ws) throw new Error("only a WebSocket can be frozen");
-    transport.ws.pause();
+    reading(transport.ws).pause();
   },
 
   // thaw reads again.
   thaw({ id }) {
-    engine(id).transport.ws.resume();
+    reading(engine(id).transport.ws).resume();
   },
 
   stats() {
@@ -82,6 +82,9 @@ const commands = {
     return { clients: all.length, connected: all.filter((c) => c.socket.connected).length };
   },
 };
+
+// reading is what can be told to stop reading: the WebSocket itself, or what is below it in the older one of 2.x.
+const reading = (ws) => (ws.pause ? ws : ws._socket);
 
 function find(id) {
   const client = clients.get(id);

@@ -112,27 +112,30 @@ func TestStockClientsComeBack(t *testing.T) {
 
 // A client that does not read is closed once too much waits for it, and comes back.
 func TestSlowClientComesBack(t *testing.T) {
-	s := launch(t, store.MySQL, settings{"socket.max_queue_bytes": "300000", "presence.grace": "3s"})
-	driver := clienttest.Start(t)
-	slow := driver.Connect(t, clienttest.Options{URL: s.base, Reconnect: true, Transports: []string{"websocket"}, Query: map[string]string{"userId": "slow", "conferenceId": "42"}})
-	quick, err := join(s.base, "quick", "42")
-	if err != nil {
-		t.Fatal(err)
+	for _, version := range []int{4, 2} {
+		t.Run(fmt.Sprintf("%d.x", version), func(t *testing.T) {
+			s := launch(t, store.MySQL, settings{"socket.max_queue_bytes": "300000", "presence.grace": "3s"})
+			slow := clienttest.Start(t).Connect(t, clienttest.Options{URL: s.base, Version: version, Reconnect: true, Transports: []string{"websocket"}, Query: map[string]string{"userId": "slow", "conferenceId": "42"}})
+			quick, err := join(s.base, "quick", "42")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer quick.leave()
+			slow.Freeze(t)
+			big := strings.Repeat("x", 60_000)
+			pushes := 0
+			storetest.EventuallyWithin(t, 30*time.Second, func() bool {
+				s.must("POST", "/api/v1/push", map[string]any{"userIds": []string{"slow"}, "message": big, "destination": "filler"}, nil)
+				pushes++
+				return s.metric("rollcall_slow_clients_total") == 1
+			}, "a client that does not read was not closed")
+			slow.Thaw(t)
+			slow.WaitDisconnect(t)
+			slow.WaitConnect(t)
+			slow.Wait(t, "note_tree", number(2))
+			storetest.Show(t, "a client that stopped reading was closed after %d KiB and came back by itself", pushes*60)
+		})
 	}
-	defer quick.leave()
-	slow.Freeze(t)
-	big := strings.Repeat("x", 60_000)
-	pushes := 0
-	storetest.EventuallyWithin(t, 30*time.Second, func() bool {
-		s.must("POST", "/api/v1/push", map[string]any{"userIds": []string{"slow"}, "message": big, "destination": "filler"}, nil)
-		pushes++
-		return s.metric("rollcall_slow_clients_total") == 1
-	}, "a client that does not read was not closed")
-	slow.Thaw(t)
-	slow.WaitDisconnect(t)
-	slow.WaitConnect(t)
-	slow.Wait(t, "note_tree", number(2))
-	storetest.Show(t, "a client that stopped reading was closed after %d KiB and came back by itself", pushes*60)
 }
 
 // Browsers slow the timers of hidden tabs down to one a minute, and a 2.x client drives its own heartbeat from one. An
