@@ -151,3 +151,15 @@ func TestFloor(t *testing.T) {
 		t.Errorf("Floor of a time beyond ULIDs is %q", got)
 	}
 }
+
+// An identifier of a time ahead sorts where one made then would, and no two are the same.
+func TestAt(t *testing.T) {
+	then := time.Now().Add(time.Hour)
+	one, two := At(then), At(then)
+	if one == two || one < Floor(then) || one >= Floor(then.Add(time.Millisecond)) || one < New() {
+		t.Errorf("%s and %s, floor %s", one, two, Floor(then))
+	}
+	if odd := At(time.UnixMilli(-1)); len(odd) != 26 {
+		t.Errorf("before 1970: %q", odd)
+	}
+}

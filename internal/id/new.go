@@ -22,6 +22,16 @@ func New() string {
 	return ulid.MustNew(ulid.Timestamp(time.Now()), fresh.entropy).String()
 }
 
+// At returns a new identifier as New would have made at t, which may lie ahead. Those of one millisecond have no order.
+func At(t time.Time) string {
+	var u ulid.ULID
+	if err := u.SetTime(ulid.Timestamp(t)); err != nil {
+		return New()
+	}
+	_, _ = rand.Read(u[6:]) // never fails, says its documentation
+	return u.String()
+}
+
 // Floor returns the smallest identifier that New could have made at t, for asking "from this time on".
 func Floor(t time.Time) string {
 	var u ulid.ULID

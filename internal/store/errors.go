@@ -28,6 +28,7 @@ const (
 	mysqlReadOnlyMode  = 1836
 	sqliteBusy         = 5
 	sqliteLocked       = 6
+	sqliteInterrupt    = 9 // how a statement ends whose context does
 	sqliteFull         = 13
 	sqliteIOErr        = 10
 	sqliteCantOpenFile = 14
@@ -67,7 +68,7 @@ func away(err error) bool {
 	}
 	if s, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch s.Code() & 0xff {
-		case sqliteBusy, sqliteLocked, sqliteFull, sqliteIOErr, sqliteCantOpenFile:
+		case sqliteBusy, sqliteLocked, sqliteInterrupt, sqliteFull, sqliteIOErr, sqliteCantOpenFile:
 			return true
 		}
 		return false

@@ -34,6 +34,10 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	case MySQL:
 		db, err = openMySQL(c)
 	case SQLite:
+		if c.ReadOnly {
+			db, err = lookAtSQLite(c)
+			break
+		}
 		db, err = openSQLite(c)
 	default:
 		return nil, fmt.Errorf("unknown database driver %q", c.Driver)
@@ -104,7 +108,7 @@ func openSQLite(c Config) (*DB, error) {
 	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "busy_timeout(5000)", "synchronous(FULL)"}}
 	writer := url.Values{"_txlock": {"immediate"}, "_pragma": pragmas["_pragma"]}
 	reader := url.Values{"_txlock": {"deferred"}, "_pragma": append([]string{"query_only(1)"}, pragmas["_pragma"]...)}
-	file := "file:" + (&url.URL{Path: c.DSN}).EscapedPath() // a folder may be called "a#b" or "50%"
+	file := fileURI(c.DSN)
 	db := &DB{release: release}
 	if db.write, err = gorm.Open(sqlite.Open(file+"?"+writer.Encode()), quiet()); err != nil {
 		release()
@@ -120,6 +124,24 @@ func openSQLite(c Config) (*DB, error) {
 	}
 	return db, nil
 }
+
+// lookAtSQLite opens a file for reading, and leaves its lock to whoever has it.
+func lookAtSQLite(c Config) (*DB, error) {
+	if _, err := os.Stat(c.DSN); err != nil { // SQLite's own words for it are "out of memory"
+		return nil, fmt.Errorf("look at the database: %w", err)
+	}
+	options := url.Values{"mode": {"ro"}, "_txlock": {"deferred"}, "_pragma": {"query_only(1)", "busy_timeout(5000)"}}
+	g, err := gorm.Open(sqlite.Open(fileURI(c.DSN)+"?"+options.Encode()), quiet())
+	if err != nil {
+		return nil, fmt.Errorf("open SQLite: %w", err)
+	}
+	db := &DB{write: g, read: g, release: func() {}}
+	db.SQL().SetMaxOpenConns(sqliteReaders)
+	return db, nil
+}
+
+// fileURI names a file as SQLite wants it: a folder may be called "a#b" or "50%".
+func fileURI(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
 
 // own takes the SQLite file for this process alone: two processes would each call the other's users gone.
 func own(path string) (release func(), err error) {

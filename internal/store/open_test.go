@@ -78,6 +78,46 @@ func TestSQLiteFileHasOneOwner(t *testing.T) {
 	}
 }
 
+// Whoever only looks at a file may do so beside its owner, sees what is committed, and writes nothing, not even a file.
+func TestSQLiteFileIsLookedAt(t *testing.T) {
+	c := storetest.DSN(t, store.SQLite)
+	look := c
+	look.ReadOnly = true
+	if db, err := store.Open(t.Context(), look); err == nil {
+		t.Error("a file that is not there was opened")
+		_ = db.Close()
+	}
+	owner := storetest.OpenConfig(t, c)
+	if _, err := owner.SQL().ExecContext(t.Context(), "CREATE TABLE t (n INTEGER)"); err != nil {
+		t.Fatal(err)
+	}
+	see := func(want int64) {
+		t.Helper()
+		guest, err := store.Open(t.Context(), look)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer guest.Close()
+		var n int64
+		err = guest.Read(t.Context(), func(_ context.Context, tx *gorm.DB) error { return tx.Raw("SELECT COUNT(*) FROM t").Scan(&n).Error })
+		if err != nil || n != want {
+			t.Errorf("sees %d, want %d, %v", n, want, err)
+		}
+		if err := guest.Write(t.Context(), func(_ context.Context, tx *gorm.DB) error { return tx.Exec("INSERT INTO t VALUES (1)").Error }); err == nil {
+			t.Error("a guest has written")
+		}
+	}
+	see(0)
+	if _, err := owner.SQL().ExecContext(t.Context(), "INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	see(1)
+	if err := owner.Close(); err != nil {
+		t.Fatal(err)
+	}
+	see(1) // the server is down: all the more reason to look
+}
+
 // Closing gives the file back: a restart on the same file works, and finds what was written.
 func TestSQLiteFileIsGivenBack(t *testing.T) {
 	c := storetest.DSN(t, store.SQLite)

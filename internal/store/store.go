@@ -24,6 +24,7 @@ type Config struct {
 	DSN          string        // user:pass@tcp(host:port)/name, or the path of the SQLite file
 	MaxOpenConns int           // MySQL only; SQLite has one writer and a few readers
 	Timeout      time.Duration // bound of every transaction and of every single query
+	ReadOnly     bool          // SQLite only: look at a file that exists, beside the process that owns it; every write fails
 }
 
 // DB is an open database. It is safe for concurrent use.

@@ -65,6 +65,12 @@ func AfterCommit(ctx context.Context, f func()) {
 	f()
 }
 
+// InTransaction reports whether ctx carries a transaction, so that Write would join it.
+func InTransaction(ctx context.Context) bool {
+	_, ok := ctx.Value(txKey{}).(*transaction)
+	return ok
+}
+
 // Outside returns ctx without the transaction it carries, for what AfterCommit does.
 func Outside(ctx context.Context) context.Context {
 	return context.WithValue(ctx, txKey{}, nil)
