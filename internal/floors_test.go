@@ -27,18 +27,23 @@ var floors = map[string]int{
 	"internal/peer":    -1,
 	"internal/rawjson": -1,
 	"internal/crew":    -1,
+	"internal/hall":    -1,
 
 	"internal/config": 0,
 	"internal/store":  0,
 
 	"internal/notice":   1,
 	"internal/presence": 1,
+	"internal/webhook":  1,
 	"sql":               1,
 
 	"internal/conference": 2,
+	"internal/explain":    2,
+	"internal/message":    2,
 
 	"internal/rest":   3,
 	"internal/socket": 3,
+	"web":             3,
 
 	"cmd/server": 4,
 }
