@@ -42,14 +42,18 @@ func newBatch(ops []*op, c Config) *batch {
 	}
 }
 
+// fence returns the clock of the database if a transaction may write in the name of an epoch, and sees to it that
+// this stays so until tx ends.
+type fence func(tx *gorm.DB, epoch int64) (now int64, err error)
+
 // commit writes ops in one transaction. Its error concerns the transaction; b.outcomes has the answers.
-func (p *Presence) commit(ctx context.Context, ops []*op) (b *batch, err error) {
+func (p *Presence) commit(ctx context.Context, ops []*op, fence fence) (b *batch, err error) {
 	err = p.cfg.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		b = newBatch(ops, p.cfg)
 		if err := Lock(ctx, tx, b.conferences()); err != nil {
 			return err
 		}
-		if b.now, err = p.fence(tx, ops[0].epoch); err != nil {
+		if b.now, err = fence(tx, ops[0].epoch); err != nil {
 			return err
 		}
 		if err := b.read(tx); err != nil {

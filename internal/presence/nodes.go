@@ -45,7 +45,7 @@ func (p *Presence) register(ctx context.Context) error {
 			return ErrTwin
 		case alive && !seen.IsZero() && time.Since(seen) < p.cfg.NodeTimeout:
 		default:
-			if err = p.enroll(ctx, old); err == nil {
+			if err = p.succeed(ctx, old); err == nil {
 				return nil
 			}
 		}
@@ -146,7 +146,13 @@ func (p *Presence) unregister(ctx context.Context) {
 // fence returns the clock of the database if this node still lives in epoch, and keeps others from calling it
 // dead until tx ends: a node that was stopped and wakes up writes nothing old.
 func (p *Presence) fence(tx *gorm.DB, epoch int64) (now int64, err error) {
-	q := "SELECT " + clock(tx) + " FROM nodes WHERE id = ? AND epoch = ? AND state = ?"
+	return p.selfIn(tx, epoch, "state = ?", errExpelled)
+}
+
+// selfIn returns the clock if the row of this node is of an epoch and in a state, which it stays until tx ends, and
+// otherwise an error.
+func (p *Presence) selfIn(tx *gorm.DB, epoch int64, state string, otherwise error) (now int64, err error) {
+	q := "SELECT " + clock(tx) + " FROM nodes WHERE id = ? AND epoch = ? AND " + state
 	if tx.Name() != store.SQLite {
 		q += " LOCK IN SHARE MODE"
 	}
@@ -155,7 +161,7 @@ func (p *Presence) fence(tx *gorm.DB, epoch int64) (now int64, err error) {
 		return 0, fmt.Errorf("read own node: %w", done.Error)
 	}
 	if done.RowsAffected == 0 {
-		return 0, errExpelled
+		return 0, otherwise
 	}
 	return now, nil
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Heartbeat   time.Duration // how often this node says that it lives; 0: 3 s
 	NodeTimeout time.Duration // how long another node's heartbeat must stand still before it is called dead; 0: 10 s
 	Duplicates  string        // several sessions of a user in a conference: "multi", "newest" or "oldest"
+	Retention   time.Duration // how long closed sessions are kept; 0: for ever
 
 	// Record is called in the transaction that makes the changes; its error rolls them back.
 	Record func(ctx context.Context, changes []Change) error
@@ -60,6 +61,9 @@ type Presence struct {
 	orphaned chan struct{} // tells reconcile that a node was claimed
 
 	sweepEvery, reconcileEvery, settledAfter time.Duration // as the constants; tests are less patient
+	trimFirst, trimEvery                     time.Duration
+
+	writing sync.Mutex // held from a commit until it is told: nobody hears of commits in another order
 
 	mu    sync.Mutex // guards what follows
 	epoch int64      // of this node; 0 while it is not registered
@@ -89,6 +93,7 @@ func New(c Config) *Presence {
 		ready:   make(chan struct{}), stopped: make(chan struct{}),
 		expelled: make(chan struct{}, 1), orphaned: make(chan struct{}, 1),
 		sweepEvery: sweepEvery, reconcileEvery: reconcileEvery, settledAfter: settledAfter,
+		trimFirst: trimFirst, trimEvery: trimEvery,
 		held: map[string]*hold{},
 	}
 	p.meters = newMeters(c.Metrics, p)
@@ -121,6 +126,7 @@ func (p *Presence) Run(ctx context.Context) error {
 	loops, ctx := errgroup.WithContext(ctx)
 	loops.Go(func() error { p.sweep(ctx); return nil })
 	loops.Go(func() error { p.reconcile(ctx); return nil })
+	loops.Go(func() error { p.trim(ctx); return nil })
 	loops.Go(func() error { return p.heartbeat(ctx) })
 	err := loops.Wait()
 

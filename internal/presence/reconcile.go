@@ -97,14 +97,15 @@ type orphan struct {
 }
 
 // closeOrphans closes the sessions of nodes and epochs that are no more. Their users get their grace. A session
-// ends when its node was last heard of, not when that was noticed.
+// ends when its node was last heard of, not when that was noticed. Of an epoch that another one has replaced before
+// its sessions were closed, which takes two crashes, only that beginning is known.
 func (p *Presence) closeOrphans(ctx context.Context) error {
 	for {
 		var rows []orphan
 		err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-			return tx.Raw(`SELECT s.*, COALESCE(n.heartbeat_at, 0) AS heard_at FROM presence_sessions s
-				LEFT JOIN nodes n ON n.id = s.node_id AND n.epoch = s.epoch
-				WHERE s.closed_at IS NULL AND (n.id IS NULL OR n.state <> 'up') LIMIT ?`, chunk).Scan(&rows).Error
+			return tx.Raw(`SELECT s.*, CASE WHEN n.id IS NULL THEN 0 WHEN n.epoch = s.epoch THEN n.heartbeat_at ELSE n.started_at END AS heard_at
+				FROM presence_sessions s LEFT JOIN nodes n ON n.id = s.node_id
+				WHERE s.closed_at IS NULL AND (n.id IS NULL OR n.epoch <> s.epoch OR n.state <> 'up') LIMIT ?`, chunk).Scan(&rows).Error
 		})
 		if err != nil {
 			return fmt.Errorf("find sessions of dead nodes: %w", err)

@@ -35,6 +35,8 @@ const (
 	NodeLost Reason = "node_lost"
 	// Duplicate is a session that had to make room for a newer one of its user.
 	Duplicate Reason = "duplicate"
+	// Ended is a conference that ended while the user was in it; in attendance only.
+	Ended Reason = "ended"
 )
 
 // Polite reports whether a close for this reason skips the grace: nobody expects the user back in a moment.

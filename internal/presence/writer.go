@@ -49,12 +49,11 @@ func (p *Presence) flush(ctx context.Context, ops []*op) error {
 		return nil
 	}
 	began := time.Now()
-	b, err := p.commit(ctx, ops)
+	err := p.carryOut(ctx, ops, p.fence)
 	p.trouble.note("write presence", unlessOwn(err))
 	switch {
 	case err == nil:
 		p.meters.batch(len(ops), time.Since(began))
-		p.settle(b)
 	case errors.Is(err, errExpelled):
 		p.expel(ops[0].epoch)
 		p.fail(ops, fault.Away(err))
@@ -65,6 +64,17 @@ func (p *Presence) flush(ctx context.Context, ops []*op) error {
 		p.fail(ops, err)
 	default:
 		return p.flushEach(ctx, ops)
+	}
+	return err
+}
+
+// carryOut commits ops and settles them.
+func (p *Presence) carryOut(ctx context.Context, ops []*op, fence fence) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	b, err := p.commit(ctx, ops, fence)
+	if err == nil {
+		p.settle(b)
 	}
 	return err
 }
