@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build test prove lint fmt clean
+.PHONY: help deps run build web test prove lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -13,6 +13,9 @@ deps: ## install what building and testing needs
 
 run: ## start the server with its defaults, on http://127.0.0.1:8080
 	go run ./cmd/server
+
+web: ## build what browsers load; the next build of the server has it
+	cd web && npm ci --no-progress --no-audit --no-fund --loglevel=error && npm run --silent build
 
 build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
@@ -32,4 +35,4 @@ fmt: ## format all Go files
 	gofmt -w .
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist test/clients/node_modules
+	rm -rf bin dist test/clients/node_modules web/node_modules web/dist/*.js
