@@ -1,9 +1,13 @@
 package notice
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
+
+	"gorm.io/gorm"
 
 	"rollcall/internal/id"
 	"rollcall/internal/store"
@@ -37,6 +41,47 @@ func TestErase(t *testing.T) {
 		other, err := n.Get(t.Context(), e.ID)
 		if err != nil || other.SenderName != "Bert" || other.FromIP != "10.0.0.9" || string(other.Message) != string(e.Message) {
 			t.Errorf("another's row: %+v, %v", other, err)
+		}
+	})
+}
+
+// A user with many rows is erased in short transactions, or in that of the caller and then with it or not at all.
+func TestEraseMany(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		const rows = 2*eraseBatch + 1
+		var entries []Entry
+		for i := range rows {
+			entries = append(entries, Entry{ID: at(int64(i)), SenderID: anna, SenderName: "Anna", FromIP: "10.0.0.1", Event: OnlineNotice, State: Sent, Message: json.RawMessage(`{"userName":"Anna"}`),
+				Deliveries: []Delivery{{UserID: anna, State: Sent, IP: "10.0.0.1"}}})
+		}
+		put(t, n, entries...)
+		named := func() (count int) {
+			for _, s := range []string{"notices WHERE message LIKE '%Anna%' OR sender_name <> '' OR from_ip <> ''", "notice_deliveries WHERE ip <> ''"} {
+				var some int
+				if err := db.SQL().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+s).Scan(&some); err != nil {
+					t.Fatal(err)
+				}
+				count += some
+			}
+			return count
+		}
+		undone := errors.New("undone")
+		err := db.Write(t.Context(), func(ctx context.Context, _ *gorm.DB) error {
+			if err := n.Erase(ctx, anna); err != nil {
+				return err
+			}
+			return undone
+		})
+		if !errors.Is(err, undone) || named() != 2*rows {
+			t.Fatalf("undone: %v, %d rows have her name", err, named())
+		}
+		before := db.Transactions()
+		if err := n.Erase(t.Context(), anna); err != nil || named() != 0 {
+			t.Errorf("%v, %d rows have her name", err, named())
+		}
+		if got := db.Transactions() - before; got != 6 {
+			t.Errorf("%d transactions", got)
 		}
 	})
 }

@@ -3,26 +3,25 @@ package notice
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/oklog/ulid/v2"
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
-	"rollcall/internal/id"
 	"rollcall/internal/rawjson"
-	"rollcall/internal/store"
 )
 
 const (
 	defaultPage   = 50
 	largestPage   = 200
-	searchDepth   = 50_000 // newest rows that a text search looks through
-	recipientsMax = 100    // recipients that come with an entry
-	recipientsOf  = 50     // entries whose recipients are read by one statement
+	lookDepth     = 20_000                 // rows that a page of a filter with several fields looks at
+	searchDepth   = 50_000                 // rows that a text search looks through
+	searchStride  = 2000                   // of them by one statement
+	searchTime    = 500 * time.Millisecond // after which a text search ends its page
+	recipientsMax = 100                    // recipients that come with an entry
+	recipientsOf  = 50                     // entries whose recipients are read by one statement
 )
 
 // Filter says which entries are wanted. Blank fields do not restrict.
@@ -35,19 +34,21 @@ type Filter struct {
 	Limit                                   int    // 1 to 200; 0 is 50
 }
 
-// Find returns a page of the log, newest first, and the cursor of the next page, "" when there is none. Q looks
-// through the newest 50,000 rows that match the other fields. A cursor that Find did not return is a fault of kind
-// Invalid with code bad_cursor.
+// Find returns a page of the log, newest first, and the cursor of the next page, "" when there is none. Of a filter
+// with several fields a page looks at 20,000 rows that match one of them, so it may hold fewer entries than Limit, or
+// none, and still have a next one. Q looks through the newest 50,000 rows that match the other field; of several fields,
+// that match the one which leaves the fewest; after half a second of it the page ends early too. A cursor that Find did
+// not return is a fault of kind Invalid with code bad_cursor.
 func (n *Notices) Find(ctx context.Context, f Filter) (items []Entry, next string, err error) {
 	if err := f.check(); err != nil {
 		return nil, "", err
 	}
 	err = n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		floor, err := n.floor(tx, f)
+		w, err := n.walk(tx, f)
 		if err != nil {
 			return err
 		}
-		items, next, err = page(tx, f, floor)
+		items, next, err = n.page(tx, w, f)
 		return err
 	})
 	if err != nil {
@@ -64,30 +65,31 @@ func (n *Notices) Each(ctx context.Context, f Filter, do func(Entry) error) erro
 		return err
 	}
 	f.Limit = largestPage
-	var floor string
-	err := n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
-		floor, err = n.floor(tx, f)
-		return err
-	})
-	for err == nil {
+	var w walk
+	for first := true; ; first = false {
 		var items []Entry
-		err = n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
-			items, f.Cursor, err = page(tx, f, floor)
+		var next string
+		err := n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
+			if first || f.Q == "" { // a search ends where it ended for its first page, whatever came in since
+				if w, err = n.walk(tx, f); err != nil {
+					return err
+				}
+			}
+			items, next, err = n.page(tx, w, f)
 			return err
 		})
 		if err != nil {
-			break
+			return fmt.Errorf("export notices: %w", err)
 		}
 		for _, e := range items {
 			if err := do(e); err != nil {
 				return err
 			}
 		}
-		if f.Cursor == "" {
+		if f.Cursor = next; next == "" {
 			return nil
 		}
 	}
-	return fmt.Errorf("export notices: %w", err)
 }
 
 func (f Filter) check() error {
@@ -102,88 +104,17 @@ func (f Filter) check() error {
 	return nil
 }
 
-// floor returns the ID of the oldest row that a text search looks at, "" when it looks at all.
-func (n *Notices) floor(tx *gorm.DB, f Filter) (string, error) {
-	if f.Q == "" {
-		return "", nil
-	}
-	var ids []string
-	q, noticeID := f.rows(tx)
-	err := q.Offset(n.depth-1).Limit(1).Pluck(noticeID, &ids).Error
-	if err != nil || len(ids) == 0 {
-		return "", err
-	}
-	return ids[0], nil
-}
-
-// restrictions are the columns that a filter restricts, with their values, the ones that leave fewest rows first.
-func (f Filter) restrictions() (columns, values []string) {
-	for _, c := range [][2]string{
-		{"conference_id", f.ConferenceID}, {"sender_id", f.SenderID}, {"label", f.Label}, {"category", f.Category},
-		{"event", f.Event}, {"state", f.State}, {"send_type", f.SendType},
-	} {
-		if c[1] != "" {
-			columns, values = append(columns, c[0]), append(values, c[1])
-		}
-	}
-	return columns, values
-}
-
-// rows are those that match everything but Q and Cursor, newest first, and the column that holds their ID. Left alone,
-// MariaDB begins at the newest row of an index and walks to where the page begins, which takes seconds deep in a large
-// log. Told which index to use, it begins at the page. SQLite does so by itself.
-func (f Filter) rows(tx *gorm.DB) (q *gorm.DB, noticeID string) {
-	columns, values := f.restrictions()
-	mysql := tx.Name() == store.MySQL
-	switch {
-	case f.RecipientID != "":
-		noticeID = "d.notice_id"
-		ordered := "CROSS JOIN" // in SQLite this keeps the order of the tables
-		from := "notice_deliveries AS d"
-		if mysql {
-			ordered, from = "STRAIGHT_JOIN", from+" FORCE INDEX (notice_deliveries_user)"
-		}
-		q = tx.Table(from).Joins(ordered+" notices AS n ON n.id = d.notice_id").Where("d.user_id = ?", f.RecipientID)
-	case mysql && len(columns) > 0:
-		noticeID = "n.id"
-		q = tx.Table("notices AS n FORCE INDEX (notices_" + strings.TrimSuffix(columns[0], "_id") + ")")
-	default:
-		noticeID = "n.id"
-		q = tx.Table("notices AS n")
-	}
-	for i, c := range columns {
-		q = q.Where("n."+c+" = ?", values[i])
-	}
-	if f.From != 0 {
-		q = q.Where(noticeID+" >= ?", idFloor(f.From))
-	}
-	if f.To != 0 {
-		q = q.Where(noticeID+" < ?", idFloor(min(f.To, math.MaxInt64-1)+1))
-	}
-	return q.Order(noticeID + " DESC"), noticeID
-}
-
-// idFloor keeps a time within what an ID can say.
-func idFloor(ms int64) string {
-	return id.Floor(time.UnixMilli(min(max(ms, 0), int64(ulid.MaxTime()))))
-}
-
-func page(tx *gorm.DB, f Filter, floor string) (items []Entry, next string, err error) {
+// page reads the page that begins below the cursor. Where the walk ends early, the next page goes on from there.
+func (n *Notices) page(tx *gorm.DB, w walk, f Filter) (items []Entry, next string, err error) {
 	limit := pageSize(f.Limit)
-	q, noticeID := f.rows(tx)
-	if f.Cursor != "" {
-		q = q.Where(noticeID+" < ?", f.Cursor)
-	}
-	if floor != "" {
-		q = q.Where(noticeID+" >= ?", floor)
-	}
-	if f.Q != "" {
-		if q, err = contains(q, f.Q); err != nil {
-			return nil, "", err
-		}
-	}
 	var rows []noticeRow
-	if err := q.Select("n.*").Limit(limit + 1).Find(&rows).Error; err != nil {
+	if f.Q != "" {
+		rows, next, err = w.search(tx, f, limit+1, n.bounds)
+	} else {
+		rows, err = w.read(tx, f, limit+1)
+		next = w.floor
+	}
+	if err != nil {
 		return nil, "", err
 	}
 	if len(rows) > limit {
@@ -213,8 +144,11 @@ func contains(q *gorm.DB, text string) (*gorm.DB, error) {
 	}
 	plain, inJSON := like(text), like(string(quoted[1:len(quoted)-1]))
 	const one = "LOWER(%s) LIKE LOWER(?) ESCAPE '!'"
-	where := fmt.Sprintf("("+one+" OR "+one+" OR "+one+" OR "+one+")", "n.message", "n.message", "n.sender_name", "n.label")
-	return q.Where(where, plain, inJSON, plain, plain), nil
+	where, values := fmt.Sprintf(one+" OR "+one+" OR "+one, "n.message", "n.sender_name", "n.label"), []any{plain, plain, plain}
+	if inJSON != plain {
+		where, values = where+" OR "+fmt.Sprintf(one, "n.message"), append(values, inJSON)
+	}
+	return q.Where("("+where+")", values...), nil
 }
 
 // like turns a text into a pattern that matches wherever it occurs.
@@ -222,23 +156,23 @@ func like(text string) string {
 	return "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text) + "%"
 }
 
-// addRecipients gives each entry its first recipients. A LIMIT for each is the way to bound them that MySQL 5.7 has.
+// addRecipients gives each entry its first recipients.
 func addRecipients(tx *gorm.DB, entries []Entry) error {
-	const first = "SELECT * FROM (SELECT notice_id, user_id, ip FROM notice_deliveries WHERE notice_id = ? ORDER BY user_id LIMIT ?) AS r"
 	for start := 0; start < len(entries); start += recipientsOf {
 		part := entries[start:min(start+recipientsOf, len(entries))]
+		rows, err := firstRecipients(tx, part)
+		if err != nil {
+			return fmt.Errorf("read recipients: %w", err)
+		}
 		at := make(map[string]*Entry, len(part))
-		args := make([]any, 0, 2*len(part))
 		for i := range part {
 			at[part[i].ID] = &part[i]
-			args = append(args, part[i].ID, recipientsMax)
-		}
-		var rows []deliveryRow
-		if err := tx.Raw(strings.TrimSuffix(strings.Repeat(first+" UNION ALL ", len(part)), " UNION ALL "), args...).Scan(&rows).Error; err != nil {
-			return fmt.Errorf("read recipients: %w", err)
 		}
 		for _, r := range rows {
 			e := at[r.NoticeID]
+			if len(e.Recipients) == recipientsMax {
+				continue
+			}
 			e.Recipients = append(e.Recipients, r.UserID)
 			if r.IP == "" {
 				continue
@@ -250,4 +184,24 @@ func addRecipients(tx *gorm.DB, entries []Entry) error {
 		}
 	}
 	return nil
+}
+
+// firstRecipients reads those of some entries, all of them if they are not many. Else a LIMIT for each is the way to
+// bound them that MySQL 5.7 has; it takes several times as long.
+func firstRecipients(tx *gorm.DB, entries []Entry) (rows []deliveryRow, err error) {
+	const each = "SELECT * FROM (SELECT notice_id, user_id, ip FROM notice_deliveries WHERE notice_id = ? ORDER BY user_id LIMIT ?) AS r"
+	ids := make([]string, len(entries))
+	args := make([]any, 0, 2*len(entries))
+	for i, e := range entries {
+		ids[i] = e.ID
+		args = append(args, e.ID, recipientsMax)
+	}
+	const enough = recipientsOf * recipientsMax / 5
+	err = tx.Select("notice_id, user_id, ip").Where("notice_id IN ?", ids).Order("notice_id, user_id").Limit(enough + 1).Find(&rows).Error
+	if err != nil || len(rows) <= enough {
+		return rows, err
+	}
+	rows = nil
+	err = tx.Raw(strings.TrimSuffix(strings.Repeat(each+" UNION ALL ", len(entries)), " UNION ALL "), args...).Scan(&rows).Error
+	return rows, err
 }

@@ -107,15 +107,93 @@ func TestFindText(t *testing.T) {
 func TestFindTextLooksAtTheNewest(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := open(db, time.Minute)
-		n.depth = 3
+		n.bounds.search = 3
 		for i, label := range []string{"x1", "x2", "y", "x3", "z"} {
 			put(t, n, Entry{ID: at(int64(i)), Label: label, Event: "vote", State: Sent})
 			put(t, n, Entry{ID: at(int64(10 + i)), Label: "x", Event: "other", State: Sent})
 		}
 		expect(t, labels(t, n, Filter{Event: "vote", Q: "x"}), []string{"x3"})
-		n.depth = 4
+		n.bounds.search = 4
 		expect(t, labels(t, n, Filter{Event: "vote", Q: "x"}), []string{"x3", "x2"})
 		expect(t, labels(t, n, Filter{Event: "vote", Q: "x", Cursor: at(3)}), []string{"x2"})
+	})
+}
+
+// Where several fields match much, each alone, a page looks at some rows and says where to go on; all pages together
+// hold each row once, also when the last row looked at is one of them.
+func TestFindGoesOn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		n.bounds.look = 4
+		const rows = 60
+		var want []string
+		for i := range rows { // she is told the even ones and says the odd ones, and now and then both
+			e := Entry{ID: at(int64(i)), Label: fmt.Sprint(i), Event: "vote", State: Sent, SenderID: "bert"}
+			if i%2 == 0 {
+				e.Deliveries = []Delivery{{UserID: anna, State: "sent"}}
+			}
+			if i%2 == 1 || i%14 == 0 {
+				e.SenderID = anna
+			}
+			if i%14 == 0 {
+				want = append([]string{e.Label}, want...)
+			}
+			put(t, n, e)
+		}
+		f := Filter{RecipientID: anna, SenderID: anna, State: Sent, Limit: 2}
+		var got []string
+		err := n.Each(t.Context(), f, func(e Entry) error { got = append(got, e.Label); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, got, want)
+		got = nil
+		pages := 0
+		for next := "-"; next != ""; pages++ {
+			var items []Entry
+			if items, next, err = n.Find(t.Context(), f); err != nil || pages > 40 || len(items) > 2 {
+				t.Fatalf("page %d of %d rows: %v", pages, len(items), err)
+			}
+			for _, e := range items {
+				got = append(got, e.Label)
+			}
+			f.Cursor = next
+		}
+		expect(t, got, want)
+		if pages < rows/2/n.bounds.look {
+			t.Errorf("%d pages look at four rows each", pages)
+		}
+	})
+}
+
+// A text search whose time is up ends its page, and goes on where it was.
+func TestFindTextInTime(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		const stride = 20
+		n.bounds.time, n.bounds.stride = -time.Second, stride
+		const rows = 2*stride + 10
+		var entries []Entry
+		for i := range rows {
+			entries = append(entries, Entry{ID: at(int64(i)), Event: "vote", State: Sent})
+		}
+		entries[0].Label, entries[rows-stride].Label, entries[rows-1].Label = "x first", "x edge", "x last"
+		put(t, n, entries...)
+		f := Filter{Event: "vote", Q: "X"}
+		for _, want := range [][]string{{"x last", "x edge"}, {}, {"x first"}} {
+			expect(t, labels(t, n, f), want)
+			_, next, err := n.Find(t.Context(), f)
+			if err != nil || (next == "") != (len(want) == 1) {
+				t.Fatalf("after %v: next %q, %v", want, next, err)
+			}
+			f.Cursor = next
+		}
+		n.bounds.search = stride + 5
+		var got []string
+		if err := n.Each(t.Context(), Filter{Q: "x"}, func(e Entry) error { got = append(got, e.Label); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, got, []string{"x last", "x edge"})
 	})
 }
 
@@ -188,19 +266,26 @@ func TestFindRefuses(t *testing.T) {
 func TestDeepPageReadsOnlyItself(t *testing.T) {
 	db := storetest.Open(t, store.MySQL)
 	n := open(db, time.Minute)
-	const rows = 20_000
+	n.bounds.look = 200
+	const rows = 6000
 	var entries []Entry
 	for i := range rows {
 		entries = append(entries, Entry{ID: at(int64(i)), ConferenceID: room, SenderID: anna, Label: "l", Category: "c", Event: "vote", State: Sent, SendType: "1", Deliveries: []Delivery{{UserID: anna, State: "sent"}}})
 	}
-	put(t, n, entries...)
+	for part := range slices.Chunk(entries, 1000) {
+		put(t, n, part...)
+	}
 	for _, f := range []Filter{
 		{}, {ConferenceID: room}, {SenderID: anna}, {Label: "l"}, {Category: "c"}, {Event: "vote"}, {State: Sent}, {SendType: "1"}, {RecipientID: anna}, {RecipientID: anna, SendType: "1"},
 	} {
 		f.Cursor = at(rows / 2)
 		err := db.Read(t.Context(), func(_ context.Context, tx *gorm.DB) error {
 			before := rowsRead(t, tx)
-			items, _, err := page(tx, f, "")
+			w, err := n.walk(tx, f)
+			if err != nil {
+				return err
+			}
+			items, _, err := n.page(tx, w, f)
 			if read := rowsRead(t, tx) - before; read > 1000 {
 				t.Errorf("%+v: %d rows were read for a page of %d", f, read, len(items))
 			}

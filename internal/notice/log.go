@@ -23,8 +23,27 @@ const (
 	Summarised = "summarised" // the conference was too large to be told
 )
 
+// States of a delivery; a notice can be Queued (scheduled), Expired or Recalled too, and a delivery Sent.
+const (
+	Queued    = "queued"    // waits for the user
+	Acked     = "acked"     // a socket of the user has acknowledged it
+	Read      = "read"      // the user has read it
+	Expired   = "expired"   // it was not sent before it expired
+	Unreached = "unreached" // the backend was told that the user was not reached in time
+	Recalled  = "recalled"  // taken back
+)
+
 // batchBytes bounds the messages of one INSERT, well below the packet sizes that servers accept.
 const batchBytes = 1 << 20
+
+// insertBatch bounds the rows of one INSERT. SQLite binds parameters in a time that grows with the square of their
+// number: 100,000 deliveries took 3.7 s in INSERTs of 1,000 and 0.8 s in those of 50.
+func insertBatch(tx *gorm.DB) int {
+	if tx.Name() == store.SQLite {
+		return 40
+	}
+	return rowBatch
+}
 
 // Entry is one row of the log: something said, to whom, and what became of it.
 type Entry struct {
@@ -47,6 +66,18 @@ type Entry struct {
 	State        string
 	CreatedAt    int64 // milliseconds since 1970; given by Append if 0
 
+	ToAll       bool            // to everybody, also who comes later; Deliveries then holds only marks
+	Except      []string        // users whom a notice to all is not for
+	Scope       string          // only for sockets in this conference; "" is any
+	ClientTypes []string        // only for sockets of these types; none is any
+	Envelope    json.RawMessage // the notice without data, when Message is not the notice itself
+	Stored      bool            // kept in the inboxes of its users
+	RequireAck  bool
+	SentAt      int64 // 0 while it is scheduled, and for what is neither stored nor to be acknowledged
+	ExpiresAt   int64 // 0: never
+	SendAt      int64 // when it is to be sent, then SentAt is 0 and State Queued; only written, by Post
+	UnreachedAt int64 // when the backend wants to hear of whom it did not reach; only written, by Post
+
 	Recipients []string          // at most 100, in the order of their ids; only read
 	ToIP       map[string]string // their addresses by id, where known; only read
 	Deliveries []Delivery        // at most one per user; only written, read them by Notices.Deliveries
@@ -61,6 +92,8 @@ type Delivery struct {
 	ClientType string
 	DeviceID   string
 	IP         string
+	AckedAt    int64 // 0: not acknowledged
+	ReadAt     int64 // 0: not read
 }
 
 // Append writes entries with their deliveries, in the transaction that ctx carries or in one of its own. An entry
@@ -92,15 +125,15 @@ func name(e Entry) Entry {
 }
 
 func insert(tx *gorm.DB, entries []Entry) error {
-	keep := tx.Clauses(clause.OnConflict{DoNothing: true}).Session(&gorm.Session{})
+	keep := keeping(tx)
 	var deliveries []deliveryRow
 	for len(entries) > 0 {
-		size := fitting(entries)
+		size := fitting(entries, insertBatch(tx))
 		rows := make([]noticeRow, size)
 		for i, e := range entries[:size] {
 			rows[i] = rowOf(e)
 			for _, d := range e.Deliveries {
-				deliveries = append(deliveries, deliveryRow{e.ID, d.UserID, d.State, d.At, d.SessionID, d.ClientType, d.DeviceID, d.IP})
+				deliveries = append(deliveries, deliveryOf(e, d))
 			}
 		}
 		if err := keep.Create(&rows).Error; err != nil {
@@ -111,19 +144,33 @@ func insert(tx *gorm.DB, entries []Entry) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
-	return keep.CreateInBatches(deliveries, rowBatch).Error
+	return keep.CreateInBatches(deliveries, insertBatch(tx)).Error
 }
 
-// fitting returns how many of the entries, one at least, fit into one statement.
-func fitting(entries []Entry) int {
+// keeping returns a handle whose inserts leave rows that are there already as they are.
+func keeping(tx *gorm.DB) *gorm.DB {
+	return tx.Clauses(clause.OnConflict{DoNothing: true}).Session(&gorm.Session{})
+}
+
+// fitting returns how many of the entries, one at least and not more than most, fit into one statement.
+func fitting(entries []Entry, most int) int {
 	size := 0
 	for i, e := range entries {
-		size += len(e.Message)
-		if i > 0 && size > batchBytes || i == rowBatch {
+		size += e.size()
+		if i > 0 && size > batchBytes || i == most {
 			return i
 		}
 	}
 	return len(entries)
+}
+
+// size returns the bytes of an entry that may be many.
+func (e Entry) size() int {
+	size := len(e.Message) + len(e.Envelope)
+	for _, user := range e.Except {
+		size += len(user) + len(`"",`)
+	}
+	return size
 }
 
 // Get returns the entry with the ID, or a fault of kind NotFound.

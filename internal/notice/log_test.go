@@ -33,7 +33,7 @@ func TestAppendAndGet(t *testing.T) {
 			SendType: "2", Message: json.RawMessage(`{"n":1234567890123456789,"s":"<\t"}`), Audience: 2, Sent: 1, Acked: 1, Read: 1, FromIP: "::1", Online: 9,
 			State: Sent, CreatedAt: 7,
 		}
-		e.Deliveries = []Delivery{{"8", "sent", 7, "s", "web", "d", "10.0.0.1"}, {"7", "unreached", 7, "", "", "", ""}}
+		e.Deliveries = []Delivery{{UserID: "8", State: Sent, At: 7, SessionID: "s", ClientType: "web", DeviceID: "d", IP: "10.0.0.1"}, {UserID: "7", State: Unreached, At: 7}}
 		put(t, n, e, e) // twice, as when an answer was lost
 		got, err := n.Get(t.Context(), e.ID)
 		if err != nil {

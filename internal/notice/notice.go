@@ -21,6 +21,7 @@ type Config struct {
 	RedisTimeout time.Duration         // bound of one call of Redis
 	Window       time.Duration         // each kind of announcement about a user in a conference is made at most once in it
 	DetailMax    int                   // people online above which a conference gets no announcements
+	Retention    time.Duration         // how long the log is kept; 0: for ever
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer // nil: not exported
 }
@@ -31,8 +32,12 @@ type Notices struct {
 	standings standings
 	keys      *keys
 	detailMax int
-	depth     int // newest rows that a text search looks through
+	retention time.Duration
+	firstTrim time.Duration // how long after the start the log is trimmed
+	bounds    bounds        // of a page of the log
 	later     *writer
+	poster    *poster
+	now       func() int64 // milliseconds since 1970
 	metrics   metrics
 }
 
@@ -41,7 +46,7 @@ type metrics struct {
 	dropped       prometheus.Counter
 }
 
-// New returns Notices. AppendLater needs Run; everything else works without.
+// New returns Notices. AppendLater and Post need Run; everything else works without.
 func New(c Config) *Notices {
 	reg := promauto.With(c.Metrics)
 	m := metrics{
@@ -56,8 +61,12 @@ func New(c Config) *Notices {
 			failed: reg.NewCounter(prometheus.CounterOpts{Name: "rollcall_debounce_redis_failures_total", Help: "Calls of Redis that failed, after which debounce used memory."}),
 		},
 		detailMax: c.DetailMax,
-		depth:     searchDepth,
+		retention: c.Retention,
+		firstTrim: trimFirst,
+		bounds:    bounds{lookDepth, searchDepth, searchStride, searchTime},
 		metrics:   m,
+		poster:    newPoster(c.DB, c.Log),
+		now:       func() int64 { return time.Now().UnixMilli() },
 	}
 	n.later = newWriter(n.Append, m.dropped, c.Log)
 	return n

@@ -51,6 +51,15 @@ type noticeRow struct {
 	Online       int
 	State        string
 	CreatedAt    int64 `gorm:"autoCreateTime:false"`
+	ToAll        bool
+	Scope        string
+	ClientTypes  string
+	ExceptUsers  string
+	Envelope     string
+	Stored       bool
+	RequireAck   bool
+	SentAt       int64
+	ExpiresAt    *int64
 }
 
 func (noticeRow) TableName() string { return "notices" }
@@ -64,7 +73,17 @@ type deliveryRow struct {
 	ClientType string
 	DeviceID   string
 	IP         string `gorm:"column:ip"`
+	Inbox      int    // one of the three below
+	AckedAt    *int64
+	ReadAt     *int64
 }
+
+// What deliveryRow.Inbox says.
+const (
+	outOfInbox = 0
+	unread     = 1
+	wasRead    = 2
+)
 
 func (deliveryRow) TableName() string { return "notice_deliveries" }
 
@@ -73,24 +92,91 @@ func rowOf(e Entry) noticeRow {
 		ID: e.ID, ConferenceID: e.ConferenceID, SenderID: e.SenderID, SenderName: clip(e.SenderName), Actor: e.Actor, Event: e.Event,
 		Category: e.Category, Label: clip(e.Label), SendType: e.SendType, Message: strings.ToValidUTF8(string(e.Message), "\uFFFD"), Audience: e.Audience, Sent: e.Sent,
 		Acked: e.Acked, ReadCount: e.Read, FromIP: e.FromIP, Online: e.Online, State: e.State, CreatedAt: e.CreatedAt,
+		ToAll: e.ToAll, Scope: e.Scope, ClientTypes: typeList(e.ClientTypes), ExceptUsers: userList(e.Except), Envelope: strings.ToValidUTF8(string(e.Envelope), "\uFFFD"),
+		Stored: e.Stored, RequireAck: e.RequireAck, SentAt: e.SentAt, ExpiresAt: optional(e.ExpiresAt),
 	}
 }
 
 // entry leaves a message out that somebody else wrote and that is not JSON.
 func (r noticeRow) entry() Entry {
-	e := Entry{
+	return Entry{
 		ID: r.ID, ConferenceID: r.ConferenceID, SenderID: r.SenderID, SenderName: r.SenderName, Actor: r.Actor, Event: r.Event,
-		Category: r.Category, Label: r.Label, SendType: r.SendType, Audience: r.Audience, Sent: r.Sent, Acked: r.Acked,
+		Category: r.Category, Label: r.Label, SendType: r.SendType, Message: valid(r.Message), Audience: r.Audience, Sent: r.Sent, Acked: r.Acked,
 		Read: r.ReadCount, FromIP: r.FromIP, Online: r.Online, State: r.State, CreatedAt: r.CreatedAt,
+		ToAll: r.ToAll, Except: users(r.ExceptUsers), Scope: r.Scope, ClientTypes: types(r.ClientTypes), Envelope: valid(r.Envelope),
+		Stored: r.Stored, RequireAck: r.RequireAck, SentAt: r.SentAt, ExpiresAt: orZero(r.ExpiresAt),
 	}
-	if json.Valid([]byte(r.Message)) {
-		e.Message = json.RawMessage(r.Message)
+}
+
+// deliveryOf puts what is stored into the inbox of the user. A notice to all is there without a row.
+func deliveryOf(e Entry, d Delivery) deliveryRow {
+	r := deliveryRow{
+		NoticeID: e.ID, UserID: d.UserID, State: d.State, At: d.At, SessionID: d.SessionID, ClientType: d.ClientType, DeviceID: d.DeviceID, IP: d.IP,
+		AckedAt: optional(d.AckedAt), ReadAt: optional(d.ReadAt),
 	}
-	return e
+	if e.Stored && !e.ToAll {
+		r.Inbox = unread
+	}
+	return r
 }
 
 func (r deliveryRow) delivery() Delivery {
-	return Delivery{r.UserID, r.State, r.At, r.SessionID, r.ClientType, r.DeviceID, r.IP}
+	return Delivery{
+		UserID: r.UserID, State: r.State, At: r.At, SessionID: r.SessionID, ClientType: r.ClientType, DeviceID: r.DeviceID, IP: r.IP,
+		AckedAt: orZero(r.AckedAt), ReadAt: orZero(r.ReadAt),
+	}
+}
+
+func valid(text string) json.RawMessage {
+	if !json.Valid([]byte(text)) {
+		return nil
+	}
+	return json.RawMessage(text)
+}
+
+// optional is the column of a number that need not be there, orZero the way back.
+func optional(n int64) *int64 {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func orZero(n *int64) int64 {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
+// typeList writes types of clients as ",app,pc,", in which each is found between commas.
+func typeList(types []string) string {
+	if len(types) == 0 {
+		return ""
+	}
+	return "," + strings.Join(types, ",") + ","
+}
+
+func types(list string) []string {
+	if list = strings.Trim(list, ","); list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
+
+// userList writes users as JSON. Ids need no escapes, so that each is found between quotes.
+func userList(users []string) string {
+	if len(users) == 0 {
+		return ""
+	}
+	list, _ := json.Marshal(users) // strings always can be
+	return string(list)
+}
+
+func users(list string) []string {
+	var users []string
+	_ = json.Unmarshal([]byte(list), &users) // what is no list excepts nobody
+	return users
 }
 
 // clip makes a text fit its column, so that an over-long name does not keep its row out of the log.

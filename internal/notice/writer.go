@@ -3,6 +3,7 @@ package notice
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,15 +38,20 @@ func newWriter(appendTo func(context.Context, []Entry) error, dropped prometheus
 // the entry is dropped and counted. It is for what the service itself does and could do without.
 func (n *Notices) AppendLater(e Entry) { n.later.add(name(e)) }
 
-// Run writes what AppendLater was given until ctx ends, and then, for at most 3 s, what still waits. While the
-// database is away it keeps what it has and tries again each second. It returns nil.
+// Run writes what Post and AppendLater were given until ctx ends, and then, for at most 3 s, what still waits; Post
+// then refuses. While the database is away it keeps what AppendLater was given and tries again each second. It
+// returns nil. It trims the log, too. Call it once.
 func (n *Notices) Run(ctx context.Context) error {
+	var others sync.WaitGroup
+	others.Go(func() { n.poster.run(ctx) })
+	others.Go(func() { _ = n.Trim(ctx) })
 	n.later.run(ctx)
+	others.Wait()
 	return nil
 }
 
 func (w *writer) add(e Entry) {
-	size := int64(len(e.Message))
+	size := int64(e.size())
 	if w.bytes.Add(size) <= laterBytes {
 		select {
 		case w.queue <- e:
@@ -156,7 +162,7 @@ func (w *writer) write(ctx context.Context, batch []Entry) ([]Entry, error) {
 }
 
 func (w *writer) take(e Entry) Entry {
-	w.bytes.Add(-int64(len(e.Message)))
+	w.bytes.Add(-int64(e.size()))
 	return e
 }
 

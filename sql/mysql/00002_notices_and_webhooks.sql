@@ -14,7 +14,8 @@ ALTER TABLE notices
     ADD COLUMN require_ack TINYINT(1) NOT NULL DEFAULT 0,
     ADD COLUMN sent_at BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN expires_at BIGINT NULL,
-    ADD KEY notices_all (to_all, id);
+    ADD KEY notices_all (to_all, id, sent_at, category),
+    ADD KEY notices_chat (conference_id, event, id);
 
 -- inbox: 0 not in the user's inbox, 1 there and unread, 2 there and read.
 ALTER TABLE notice_deliveries
@@ -29,7 +30,8 @@ CREATE TABLE notice_readers (
     known_at BIGINT NOT NULL
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- Low-water marks: of the notices to all in a category, a user has read those that were sent at or before read_upto.
+-- Low-water marks: of the notices to all in a category ('' is every category), a user has read those that were sent at
+-- or before read_upto.
 CREATE TABLE notice_marks (
     user_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     category VARCHAR(32) NOT NULL,
@@ -48,7 +50,8 @@ CREATE TABLE notice_held (
     args MEDIUMTEXT NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (user_id, id),
-    KEY notice_held_expires (expires_at)
+    KEY notice_held_expires (expires_at),
+    KEY notice_held_notice (notice_id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
 -- What is to be done with a notice at a time: kind is send, expire or unreached. Gone when it was done.
@@ -146,6 +149,6 @@ ALTER TABLE notice_deliveries
     DROP KEY notice_deliveries_inbox,
     DROP COLUMN inbox, DROP COLUMN acked_at, DROP COLUMN read_at;
 ALTER TABLE notices
-    DROP KEY notices_all,
+    DROP KEY notices_chat, DROP KEY notices_all,
     DROP COLUMN to_all, DROP COLUMN scope, DROP COLUMN client_types, DROP COLUMN except_users, DROP COLUMN envelope,
     DROP COLUMN stored, DROP COLUMN require_ack, DROP COLUMN sent_at, DROP COLUMN expires_at;

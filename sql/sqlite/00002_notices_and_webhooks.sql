@@ -13,7 +13,8 @@ ALTER TABLE notices ADD COLUMN stored INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE notices ADD COLUMN require_ack INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE notices ADD COLUMN sent_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE notices ADD COLUMN expires_at INTEGER NULL;
-CREATE INDEX notices_all_idx ON notices (to_all, id);
+CREATE INDEX notices_all_idx ON notices (to_all, id, sent_at, category);
+CREATE INDEX notices_chat_idx ON notices (conference_id, event, id);
 
 -- inbox: 0 not in the user's inbox, 1 there and unread, 2 there and read.
 ALTER TABLE notice_deliveries ADD COLUMN inbox INTEGER NOT NULL DEFAULT 0;
@@ -27,7 +28,8 @@ CREATE TABLE notice_readers (
     known_at INTEGER NOT NULL
 );
 
--- Low-water marks: of the notices to all in a category, a user has read those that were sent at or before read_upto.
+-- Low-water marks: of the notices to all in a category ('' is every category), a user has read those that were sent at
+-- or before read_upto.
 CREATE TABLE notice_marks (
     user_id TEXT NOT NULL,
     category TEXT NOT NULL,
@@ -48,6 +50,7 @@ CREATE TABLE notice_held (
     PRIMARY KEY (user_id, id)
 );
 CREATE INDEX notice_held_expires_idx ON notice_held (expires_at);
+CREATE INDEX notice_held_notice_idx ON notice_held (notice_id);
 
 -- What is to be done with a notice at a time: kind is send, expire or unreached. Gone when it was done.
 CREATE TABLE notice_due (
@@ -143,6 +146,7 @@ DROP INDEX notice_deliveries_inbox_idx;
 ALTER TABLE notice_deliveries DROP COLUMN inbox;
 ALTER TABLE notice_deliveries DROP COLUMN acked_at;
 ALTER TABLE notice_deliveries DROP COLUMN read_at;
+DROP INDEX notices_chat_idx;
 DROP INDEX notices_all_idx;
 ALTER TABLE notices DROP COLUMN to_all;
 ALTER TABLE notices DROP COLUMN scope;

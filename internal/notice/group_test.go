@@ -1,0 +1,95 @@
+package notice
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"rollcall/internal/store"
+	"rollcall/internal/storetest"
+)
+
+// callers is how many post at once in the comparison of Show 8.
+const callers = 64
+
+// postAll has callers post count notices between them, one user each, and returns how many there were in a second.
+func postAll(t testing.TB, count int, post func(context.Context, Posting) error) float64 {
+	var left atomic.Int64
+	left.Store(int64(count))
+	var all sync.WaitGroup
+	started := time.Now()
+	for i := range callers {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := post(t.Context(), Posting{Entry: to(fmt.Sprint("user", i))}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	return float64(count) / time.Since(started).Seconds()
+}
+
+// ways are those of writing a notice that the comparison is about.
+func ways(n *Notices, db *store.DB) (grouped, alone func(context.Context, Posting) error) {
+	grouped = func(ctx context.Context, p Posting) error {
+		_, err := n.Post(ctx, p)
+		return err
+	}
+	alone = func(ctx context.Context, p Posting) error {
+		return db.Write(ctx, func(ctx context.Context, _ *gorm.DB) error { return grouped(ctx, p) })
+	}
+	return grouped, alone
+}
+
+// Many callers share a transaction. How much faster that is, the same run shows; that they share, it asserts.
+func TestGroupCommit(t *testing.T) {
+	db := storetest.Open(t, store.MySQL)
+	n, single := open(db, time.Minute), open(db, time.Minute)
+	single.poster.most = 1
+	running(t, n)
+	running(t, single)
+	grouped, alone := ways(n, db)
+	oneByOne, _ := ways(single, db)
+	count := storetest.Size(6400, 640)
+	postAll(t, callers, alone) // opens the connections
+	before := db.Transactions()
+	fast := postAll(t, count, grouped)
+	shared := db.Transactions() - before
+	slow := postAll(t, count/4, oneByOne)
+	parallel := postAll(t, count/2, alone)
+	storetest.Show(t, "%d callers: %.0f notices/s in %d transactions for %d; one commit per notice %.0f/s one after the other (%.1f times), %.0f/s in %d connections (%.1f times)",
+		callers, fast, shared, count, slow, fast/slow, parallel, 20, fast/parallel)
+	if int(shared) > count/4 {
+		t.Errorf("%d transactions for %d notices", shared, count)
+	}
+	sum := 0
+	for i := range callers {
+		sum += unreadOf(t, n, fmt.Sprint("user", i))
+	}
+	if want := callers + count + count/4 + count/2; sum != want {
+		t.Errorf("%d notices in the inboxes, want %d", sum, want)
+	}
+}
+
+// BenchmarkPost is the measure of Show 8: ns/op of 64 callers together.
+func BenchmarkPost(b *testing.B) {
+	for _, most := range []int{postBatch, 1} {
+		b.Run(fmt.Sprint("most", most), func(b *testing.B) {
+			db := storetest.Open(b, store.MySQL)
+			n := open(db, time.Minute)
+			n.poster.most = most
+			running(b, n)
+			grouped, _ := ways(n, db)
+			b.ResetTimer()
+			b.ReportMetric(postAll(b, b.N, grouped), "notices/s")
+		})
+	}
+}

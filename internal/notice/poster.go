@@ -1,0 +1,217 @@
+package notice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"gorm.io/gorm"
+
+	"rollcall/internal/fault"
+	"rollcall/internal/store"
+)
+
+const (
+	postQueue      = 2000 // postings that wait at most
+	postBatch      = 200  // postings of one transaction at most
+	postDeliveries = 5000 // rows beside the log of one transaction, unless one posting has more
+)
+
+var (
+	errManyWait = errors.New("too many postings wait already")
+	errStopped  = errors.New("postings are no longer taken")
+	errPanicked = errors.New("a panic while posting")
+)
+
+// poster writes the postings of many callers in common transactions. run owns it; it takes what waits when it is free,
+// so that what comes while one transaction commits makes up the next.
+type poster struct {
+	db    *store.DB
+	log   *slog.Logger
+	queue chan *waiter
+	most  int           // postings of one transaction
+	ended chan struct{} // closed when run has ended
+}
+
+// waiter is a caller of Post. done has room for the answer, so that a caller who has gone holds nobody up.
+type waiter struct {
+	ctx     context.Context
+	posting Posting
+	done    chan answer
+}
+
+type answer struct {
+	posted Posted
+	err    error
+}
+
+func newPoster(db *store.DB, log *slog.Logger) *poster {
+	return &poster{db: db, log: log, queue: make(chan *waiter, postQueue), most: postBatch, ended: make(chan struct{})}
+}
+
+// post has run write p and waits until that is done.
+func (p *poster) post(ctx context.Context, posting Posting) (Posted, error) {
+	w := &waiter{ctx: ctx, posting: posting, done: make(chan answer, 1)}
+	select {
+	case <-p.ended:
+		return Posted{}, fault.Away(errStopped)
+	default:
+	}
+	select {
+	case p.queue <- w:
+	default:
+		return Posted{}, fault.Away(errManyWait)
+	}
+	select {
+	case a := <-w.done:
+		return a.posted, a.err
+	case <-ctx.Done():
+		return Posted{}, fault.Away(ctx.Err())
+	case <-p.ended:
+	}
+	select {
+	case a := <-w.done: // it was the last that run did
+		return a.posted, a.err
+	default:
+		return Posted{}, fault.Away(errStopped)
+	}
+}
+
+// run writes what comes until ctx ends, and then what still waits.
+func (p *poster) run(ctx context.Context) {
+	defer close(p.ended)
+	var next *waiter
+	for {
+		if next == nil {
+			select {
+			case next = <-p.queue:
+			case <-ctx.Done():
+			}
+		}
+		if next == nil || ctx.Err() != nil {
+			break
+		}
+		var batch []*waiter
+		batch, next = p.gather(next)
+		p.commit(context.WithoutCancel(ctx), batch) // a transaction is bounded by the store, and its end is waited for
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrites)
+	defer cancel()
+	for last.Err() == nil {
+		if next == nil {
+			select {
+			case next = <-p.queue:
+			default:
+				return
+			}
+		}
+		var batch []*waiter
+		batch, next = p.gather(next)
+		p.commit(last, batch)
+	}
+}
+
+// gather returns first and what else waits, as much as one transaction takes, and the one that was too much for it.
+func (p *poster) gather(first *waiter) (batch []*waiter, next *waiter) {
+	bytes, rows := 0, 0
+	for next = first; next != nil; {
+		more, beside := next.posting.weight()
+		if bytes, rows = bytes+more, rows+beside; len(batch) > 0 && (bytes > batchBytes || rows > postDeliveries) {
+			return batch, next
+		}
+		if next.ctx.Err() == nil { // who has gone was told that it failed
+			batch = append(batch, next)
+		}
+		if next = nil; len(batch) < p.most {
+			select {
+			case next = <-p.queue:
+			default:
+			}
+		}
+	}
+	return batch, nil
+}
+
+// weight returns the bytes that the rows of p have, about, and the number of rows beside the one of the log.
+func (p Posting) weight() (bytes, rows int) {
+	bytes = p.Entry.size()
+	for _, h := range p.Held {
+		for _, a := range h.Args {
+			bytes += len(a)
+		}
+	}
+	return bytes, len(p.Entry.Deliveries) + len(p.Held)
+}
+
+// commit writes a batch and answers everyone in it. One that the database refuses does not keep the others out.
+func (p *poster) commit(ctx context.Context, batch []*waiter) {
+	if len(batch) == 0 {
+		return
+	}
+	all, err := p.write(ctx, batch)
+	if err != nil && len(batch) > 1 && !fault.Is(err, fault.Unavailable) {
+		half := len(batch) / 2
+		p.commit(ctx, batch[:half])
+		p.commit(ctx, batch[half:])
+		return
+	}
+	for i, w := range batch {
+		if err != nil {
+			w.done <- answer{err: err}
+			continue
+		}
+		p.after(w.posting, all[i])
+		w.done <- answer{posted: all[i]}
+	}
+}
+
+// write commits a batch in one transaction. A panic in it is an error, so that it does not end the process.
+func (p *poster) write(ctx context.Context, batch []*waiter) (all []Posted, err error) {
+	defer p.guard(&err)
+	list := make([]Posting, len(batch))
+	for i, w := range batch {
+		list[i] = w.posting
+	}
+	err = p.db.Write(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
+		all, err = writePostings(tx, list)
+		return err
+	})
+	if fault.Is(err, fault.Unavailable) && p.committed(all) {
+		return all, nil
+	}
+	return all, err
+}
+
+// committed reports whether a transaction whose answer to COMMIT was lost did happen: then its first row is there.
+func (p *poster) committed(all []Posted) bool {
+	for _, posted := range all {
+		if !posted.Fresh {
+			continue
+		}
+		var count int64
+		err := p.db.Read(context.Background(), func(_ context.Context, tx *gorm.DB) error { // bounded by the store
+			return tx.Model(&noticeRow{}).Where("id = ?", posted.ID).Count(&count).Error
+		})
+		return err == nil && count > 0
+	}
+	return false
+}
+
+func (p *poster) after(posting Posting, posted Posted) {
+	if !posted.Fresh || posting.After == nil {
+		return
+	}
+	var err error
+	defer p.guard(&err)
+	posting.After(posted)
+}
+
+// guard turns a panic into an error and logs it.
+func (p *poster) guard(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%w: %v", errPanicked, r)
+		p.log.Error("panic while posting a notice", slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+	}
+}
