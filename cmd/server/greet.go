@@ -42,7 +42,6 @@ func (p *program) greet(addr net.Addr) {
 func (p *program) warnOfUnused() {
 	c := p.config
 	for key, set := range map[string]bool{
-		"webhooks": len(c.Webhooks) > 0, "meeting.members_url": c.Meeting.MembersURL != "", "meeting.end_share_url": c.Meeting.EndShareURL != "",
 		"tracing.endpoint": c.Tracing.Endpoint != "", "debug.pprof": c.Debug.Pprof, "auth.api_keys": len(c.Auth.APIKeys) > 0,
 		"http.requests_per_second": c.HTTP.RequestsPerSecond > 0, "socket.handshakes_per_second": c.Socket.HandshakesPerSecond > 0,
 	} {

@@ -38,6 +38,8 @@ commands:
   migrate up       bring the database schema up to date
   migrate status   say where the database schema stands
   check            read the configuration and say everything that is wrong with it
+  explain          say what happened to a user, and why: -user ID [-conference ID] [-from TIME] [-to TIME];
+                   a TIME is RFC 3339 or milliseconds since 1970. It may run beside the service
   version          print the version
 
 flags, for every command that reads the configuration:
@@ -59,6 +61,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		"check": func() error {
 			return configured(args, environ, stdout, func(config.Config) error { return say(stdout, "the configuration is valid") })
 		},
+		"explain": func() error { return explainUser(ctx, args, environ, stdout) },
 		"migrate": func() error { return migrate(ctx, args, environ, stdout) },
 		"version": func() error { return say(stdout, "rollcall "+fullVersion()) },
 		"help":    func() error { return say(stdout, usage) },
@@ -96,13 +99,16 @@ func say(w io.Writer, line string) error {
 	return err
 }
 
-// configured reads flags and configuration and calls f with it.
-func configured(args, environ []string, stdout io.Writer, f func(config.Config) error) error {
+// configured reads flags and configuration and calls f with it. more adds the flags of one command.
+func configured(args, environ []string, stdout io.Writer, f func(config.Config) error, more ...func(*flag.FlagSet)) error {
 	source := config.Source{Environ: environ, Overrides: map[string]string{}}
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.Func("config", "a YAML file", func(v string) error { source.File, source.FileNamed = v, true; return nil })
 	list := flags.Bool("keys", false, "list all keys")
+	for _, add := range more {
+		add(flags)
+	}
 	for _, k := range config.Keys() {
 		flags.Func(k.Name, k.Description, func(v string) error { source.Overrides[k.Name] = v; return nil })
 	}

@@ -17,13 +17,17 @@ import (
 
 	"rollcall/internal/conference"
 	"rollcall/internal/config"
+	"rollcall/internal/explain"
 	"rollcall/internal/id"
+	"rollcall/internal/message"
 	"rollcall/internal/notice"
 	"rollcall/internal/peer"
 	"rollcall/internal/presence"
 	"rollcall/internal/rest"
 	"rollcall/internal/socket"
 	"rollcall/internal/store"
+	"rollcall/internal/webhook"
+	"rollcall/web"
 )
 
 const (
@@ -44,7 +48,10 @@ type program struct {
 	health   *health
 	presence *presence.Presence
 	notices  *notice.Notices
+	webhooks *webhook.Outbox
 	house    *conference.House
+	messages *message.Messages
+	explain  *explain.Explainer
 	hall     *socket.Hall
 	door     *socket.Door
 	rest     *rest.Door
@@ -94,33 +101,66 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 			DialTimeout: c.Redis.Timeout, ReadTimeout: c.Redis.Timeout, WriteTimeout: c.Redis.Timeout, MaxRetries: -1, ContextTimeoutEnabled: true})
 	}
 	p.health = newHealth(p.db, p.redis, p.draining.Load, log)
-	p.facts()
+	if err := p.facts(); err != nil {
+		return nil, errors.Join(err, p.db.Close())
+	}
+	p.rules()
 	p.doors(proxies)
 	p.warnOfUnused()
 	return p, nil
 }
 
-// facts builds floors 1 and 2. What presence calls upward is given to it as functions.
-func (p *program) facts() {
+// facts builds floor 1. What presence calls upward is given to it as functions.
+func (p *program) facts() (err error) {
 	c := p.config
 	p.presence = presence.New(presence.Config{
 		DB: p.db, Node: c.Node.ID, Grace: c.Presence.Grace, Heartbeat: c.Presence.NodeHeartbeat, NodeTimeout: c.Presence.NodeTimeout, Duplicates: c.Conference.DuplicateSessions,
-		Record:   func(ctx context.Context, changes []presence.Change) error { return p.house.Record(ctx, changes) },
-		Changed:  func(changes []presence.Change) { p.house.Changed(changes) },
-		Expelled: p.hall.DropAll,
-		Log:      p.log, Metrics: p.registry,
+		Retention: c.Attendance.Retention,
+		Record:    func(ctx context.Context, changes []presence.Change) error { return p.house.Record(ctx, changes) },
+		Changed:   func(changes []presence.Change) { p.house.Changed(changes) },
+		Expelled:  p.hall.DropAll,
+		Log:       p.log, Metrics: p.registry,
 	})
-	nc := notice.Config{DB: p.db, Prefix: c.Redis.Prefix, RedisTimeout: c.Redis.Timeout, Window: c.Presence.Debounce, DetailMax: c.Presence.DetailMax, Log: p.log, Metrics: p.registry}
+	nc := notice.Config{DB: p.db, Prefix: c.Redis.Prefix, RedisTimeout: c.Redis.Timeout, Window: c.Presence.Debounce, DetailMax: c.Presence.DetailMax, Retention: c.Notice.Retention, Log: p.log, Metrics: p.registry}
 	if p.redis != nil {
 		nc.Redis = p.redis
 	}
 	p.notices = notice.New(nc)
+	p.webhooks, err = webhook.New(webhook.Config{DB: p.db, Endpoints: endpoints(c), RetryBase: c.Webhook.RetryBase, Retention: c.Notice.Retention, Log: p.log, Metrics: p.registry})
+	if err != nil {
+		return fmt.Errorf("read webhooks: %w", err)
+	}
+	return nil
+}
+
+// endpoints are all addresses of the meeting backend that are told of events, the one that it had before us last.
+func endpoints(c config.Config) []webhook.Endpoint {
+	var list []webhook.Endpoint
+	for _, w := range c.Webhooks {
+		list = append(list, webhook.Endpoint{URL: w.URL, Secret: w.Secret.Reveal(), Events: w.Events})
+	}
+	if c.Meeting.EndShareURL != "" {
+		list = append(list, webhook.Endpoint{URL: c.Meeting.EndShareURL, Events: []string{"screen_share.ended"}, Plain: true})
+	}
+	return list
+}
+
+// rules builds floor 2.
+func (p *program) rules() {
+	c := p.config
 	p.house = conference.New(conference.Config{
-		DB: p.db, Presence: p.presence, Notices: p.notices, Hall: p.hall,
+		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall,
 		AutoCreate: c.Conference.AutoCreate, MaxTreeBytes: c.Conference.MaxTreeBytes, PushMinInterval: c.Conference.PushMinInterval,
 		PollInterval: c.Cluster.PollInterval, DetailMax: c.Presence.DetailMax, LogTree: c.Notice.LogTree,
+		Grace: c.Presence.Grace, MembersURL: c.Meeting.MembersURL,
 		Log: p.log, Metrics: p.registry,
 	})
+	p.messages = message.New(message.Config{
+		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall,
+		Members: p.house.Members, PushTree: p.house.Push, AckTimeout: c.Notice.AckTimeout,
+		Log: p.log, Metrics: p.registry,
+	})
+	p.explain = explain.New(p.presence, p.notices, c.Presence.Grace)
 }
 
 // doors builds floor 3.
@@ -132,10 +172,11 @@ func (p *program) doors(proxies peer.Proxies) {
 		AllowEIO3: c.Socket.AllowEIO3, EIO3PingInterval: c.Socket.EIO3PingInterval, EIO3PingTimeout: c.Socket.EIO3PingTimeout,
 		UpgradeTimeout: c.Socket.UpgradeTimeout, ConnectTimeout: c.Socket.ConnectTimeout,
 		MaxPayload: c.Socket.MaxPayload, MaxQueueBytes: c.Socket.MaxQueueBytes, EventsPerSecond: c.Socket.EventsPerSecond, MaxSessionsPerUser: c.Socket.MaxSessionsPerUser,
-		NodeID: c.Node.ID, Origins: origins, Proxies: proxies, Ready: p.health.admits, Log: p.log, Metrics: p.registry,
-	}, p.hall, p.house)
+		NodeID: c.Node.ID, Origins: origins, Proxies: proxies, Ready: p.health.admits,
+		Notices: p.notices, Webhooks: p.webhooks, Log: p.log, Metrics: p.registry,
+	}, p.hall, p.house, p.messages)
 	p.rest = rest.New(rest.Config{
-		House: p.house, Presence: p.presence, Notices: p.notices, DB: p.db, Proxies: proxies, Origins: origins,
+		House: p.house, Presence: p.presence, Notices: p.notices, Messages: p.messages, Webhooks: p.webhooks, Explain: p.explain, DB: p.db, Proxies: proxies, Origins: origins,
 		NodeID: c.Node.ID, Version: fullVersion(), Ready: p.health.check, Gatherer: p.registry, Metrics: p.registry, Log: p.log,
 	})
 }
@@ -144,6 +185,14 @@ func (p *program) doors(proxies peer.Proxies) {
 type part struct {
 	name string
 	run  func(context.Context) error
+}
+
+// parts returns all that runs, from the ground up.
+func (p *program) parts() []part {
+	return []part{
+		{"health", p.health.run}, {"notices", p.notices.Run}, {"presence", p.presence.Run}, {"webhooks", p.webhooks.Run},
+		{"conferences", p.house.Run}, {"messages", p.messages.Run}, {"sockets", p.door.Run}, {"rest", p.rest.Run},
+	}
 }
 
 // run starts everything from the ground up, serves until ctx ends, and takes everything down in reverse order.
@@ -155,7 +204,7 @@ func (p *program) run(ctx context.Context, listener net.Listener) error {
 			stops[i]()
 		}
 	}()
-	for _, part := range []part{{"health", p.health.run}, {"notices", p.notices.Run}, {"presence", p.presence.Run}, {"conferences", p.house.Run}, {"sockets", p.door.Run}, {"rest", p.rest.Run}} {
+	for _, part := range p.parts() {
 		stops = append(stops, p.start(part, failed))
 	}
 	select {
@@ -167,6 +216,7 @@ func (p *program) run(ctx context.Context, listener net.Listener) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(p.config.Socket.Path, p.door)
+	mux.Handle(p.config.Socket.Path+"socket.io.js", web.Client())
 	mux.Handle("/", p.rest)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
 	serving := make(chan error, 1)

@@ -18,13 +18,16 @@ var (
 	ErrOver    = fault.New(fault.Conflict, "conference_ended", "this conference has ended")
 )
 
-// Arrive lets a session into its conference, if it has one, and returns when that is committed. The rooms and the
-// snapshot are the caller's next steps, see Welcome.
+// Arrive lets a session into its conference, if it has one, and returns when that is committed. Who is barred is
+// refused with a Forbidden fault. The rooms and the snapshot are the caller's next steps, see Welcome.
 func (h *House) Arrive(ctx context.Context, s presence.Session) (presence.Arrival, error) {
 	if s.ConferenceID != "" {
 		if err := h.Admits(ctx, s.ConferenceID); err != nil {
 			return presence.Arrival{}, err
 		}
+	}
+	if err := h.mayEnter(ctx, s); err != nil {
+		return presence.Arrival{}, err
 	}
 	arrival, err := h.Presence.Open(ctx, s)
 	if err != nil {

@@ -10,9 +10,10 @@ import (
 	"gorm.io/gorm/clause"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/hall"
 	"rollcall/internal/presence"
-	"rollcall/internal/rawjson"
 	"rollcall/internal/store"
+	"rollcall/internal/webhook"
 )
 
 // Conference is a registered conference. EndedAt, in milliseconds since 1970, is nil while it lives.
@@ -64,10 +65,7 @@ func (h *House) Register(ctx context.Context, conferenceID string, r Registratio
 			}
 		}
 		if r.Ended != nil && *r.Ended && row.EndedAt == nil {
-			at := now()
-			row.EndedAt = &at
-			store.AfterCommit(ctx, func() { h.tellEnded(conferenceID, at) })
-			if err := putConference(tx, row); err != nil {
+			if err := h.end(ctx, tx, &row); err != nil {
 				return err
 			}
 		}
@@ -90,14 +88,22 @@ func putConference(tx *gorm.DB, row conferenceRow) error {
 	return nil
 }
 
-func (h *House) tellEnded(conferenceID string, at int64) {
-	payload, err := rawjson.Encode(struct {
-		ConferenceID string `json:"conferenceId"`
-		At           int64  `json:"at"`
-	}{conferenceID, at})
-	if err == nil {
-		h.Hall.EmitRoom(conferenceID, "", "conference_ended", payload)
+// end ends a conference, whose lock tx holds: its timer stops before its tree freezes.
+func (h *House) end(ctx context.Context, tx *gorm.DB, row *conferenceRow) error {
+	if err := h.halt(ctx, tx, row.ID); err != nil {
+		return err
 	}
+	if err := dropShare(tx, row.ID); err != nil {
+		return err
+	}
+	at := now()
+	row.EndedAt = &at
+	if err := putConference(tx, *row); err != nil {
+		return err
+	}
+	conferenceID := row.ID
+	store.AfterCommit(ctx, func() { h.tellAt(conferenceID, "conference_ended", at) })
+	return h.Webhooks.Append(ctx, []webhook.Event{{Type: "conference.ended", ConferenceID: conferenceID, At: at}})
 }
 
 // Remove deletes a conference with its members and its tree, and disconnects everybody in it for good. Its versions
@@ -113,7 +119,7 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 			}
 			return err
 		}
-		for table, column := range map[string]string{"conferences": "id", "conference_nodes": "conference_id"} {
+		for table, column := range map[string]string{"conferences": "id", "conference_nodes": "conference_id", "conference_timers": "conference_id", "conference_shares": "conference_id"} {
 			if err := tx.Exec("DELETE FROM "+table+" WHERE "+column+" = ?", conferenceID).Error; err != nil {
 				return fmt.Errorf("delete from %s: %w", table, err)
 			}
@@ -130,7 +136,7 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 // empty sends everybody out of a conference for good.
 func (h *House) empty(ctx context.Context, conferenceID string) {
 	const reason = "conference_deleted"
-	h.Hall.End(Audience{All: true, ConferenceID: conferenceID}, reason)
+	h.Hall.End(hall.Audience{All: true, ConferenceID: conferenceID}, reason)
 	ids, err := h.Presence.CloseConference(ctx, conferenceID)
 	for _, id := range ids { // of sockets that were just coming in
 		h.Hall.EndSession(id, reason)

@@ -6,8 +6,11 @@ import (
 	"sync"
 	"time"
 
+	"gorm.io/gorm"
+
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
+	"rollcall/internal/webhook"
 )
 
 const (
@@ -32,8 +35,9 @@ type crier struct {
 
 func newCrier(h *House) *crier { return &crier{house: h, wake: make(chan struct{}, 1)} }
 
-// Record notes, in the transaction that ctx carries, that these changes are to be announced. Presence calls it before
-// it commits.
+// Record notes, in the transaction that ctx carries, what follows from changes: whom they are to be announced to,
+// what the backend is told, and whose sharing must be looked after. Presence calls it before it commits, under the
+// locks of the conferences.
 func (h *House) Record(ctx context.Context, changes []presence.Change) error {
 	var pending []notice.Pending
 	for _, c := range changes {
@@ -41,10 +45,36 @@ func (h *House) Record(ctx context.Context, changes []presence.Change) error {
 			pending = append(pending, notice.Pending{ConferenceID: c.ConferenceID, UserID: c.UserID})
 		}
 	}
-	if len(pending) == 0 {
-		return nil
+	if len(pending) > 0 {
+		if err := h.Notices.Record(ctx, pending); err != nil {
+			return err
+		}
 	}
-	return h.Notices.Record(ctx, pending)
+	return h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
+		if err := h.watchShares(ctx, tx, changes); err != nil {
+			return err
+		}
+		return h.Webhooks.Append(ctx, comingsAndGoings(changes))
+	})
+}
+
+// comingsAndGoings returns what the backend is told of changes.
+func comingsAndGoings(changes []presence.Change) []webhook.Event {
+	var events []webhook.Event
+	for _, c := range changes {
+		if !announced(c) {
+			continue
+		}
+		e := webhook.Event{Type: "presence.online", ConferenceID: c.ConferenceID, At: c.At, Data: map[string]any{"userId": c.UserID, "userName": c.UserName, "online": c.Online}}
+		if c.To == presence.Offline {
+			e.Type, e.Data["reason"] = "presence.offline", string(c.Reason)
+		}
+		events = append(events, e)
+		if c.Online == 0 {
+			events = append(events, webhook.Event{Type: "conference.empty", ConferenceID: c.ConferenceID, At: c.At, Data: map[string]any{"online": 0}})
+		}
+	}
+	return events
 }
 
 // Changed has what changed pushed and announced. Presence calls it after it has committed; it does not block.
@@ -102,10 +132,10 @@ func (c *crier) run(ctx context.Context) {
 			return
 		case <-c.wake:
 			for batch := c.take(); len(batch) > 0 && ctx.Err() == nil; batch = c.take() {
-				c.announce(ctx, batch)
+				c.house.guard("announce", func() { c.announce(ctx, batch) })
 			}
 		case <-sweep.C:
-			c.sweep(ctx)
+			c.house.guard("announce what is due", func() { c.sweep(ctx) })
 		}
 	}
 }
@@ -153,5 +183,6 @@ func (c *crier) announce(ctx context.Context, subjects []notice.Subject) {
 	}
 	for _, a := range said {
 		c.house.Hall.EmitRoom(a.ConferenceID, a.UserID, a.Event, a.Message)
+		c.house.outside.tell(a)
 	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
-	"rollcall/internal/store"
 )
 
 // Edited is the answer to a change of the tree.
@@ -68,133 +68,28 @@ func (h *House) PutSection(ctx context.Context, conferenceID, name string, text 
 func (h *House) edit(ctx context.Context, conferenceID string, ifMatch *int64, change func(*content) error) (Edited, error) {
 	var done Edited
 	err := h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		done = Edited{Changed: []string{}}
-		before, versions, err := h.lockContent(ctx, tx, conferenceID)
+		d, err := h.draft(ctx, tx, conferenceID)
 		if err != nil {
 			return err
 		}
-		foreign := !before.is(versions.ContentDigest)
-		if ifMatch != nil && (foreign || versions.Content > *ifMatch) {
+		if ifMatch != nil && (d.foreign || d.versions.Content > *ifMatch) {
 			return fault.New(fault.Precondition, "version_mismatch", "a section has changed since that version")
 		}
-		after := before
-		if err := change(&after); err != nil {
+		if err := change(&d.after); err != nil {
 			return err
 		}
-		if after.size() > h.MaxTreeBytes {
-			return fault.New(fault.TooLarge, "too_large", fmt.Sprintf("the tree would be larger than %d bytes", h.MaxTreeBytes))
-		}
-		columns := map[string]any{}
-		for i, s := range sections {
-			if differs(before, after, i) {
-				columns[s.column] = after.column(i)
-				done.Changed = append(done.Changed, s.name)
-			}
-		}
-		if err := h.keepCount(ctx, conferenceID, after, columns); err != nil {
+		if err := h.fits(d); err != nil {
 			return err
 		}
-		done.Version = versions.Tree
-		if len(columns) == 0 && !foreign {
-			return nil
-		}
-		if err := h.writeContent(tx, conferenceID, columns, string(after.text[status])); err != nil {
+		if done, err = h.save(ctx, tx, d); err != nil {
 			return err
 		}
-		done.Version, err = h.raiseContent(ctx, tx, conferenceID)
-		return err
+		if d.foreign || slices.Contains(done.Changed, sections[timerSection].name) || slices.Contains(done.Changed, sections[screenSection].name) {
+			return dropStale(tx, conferenceID, d.after)
+		}
+		return nil
 	})
 	return done, err
-}
-
-// keepCount puts the number of people online into head_data, if that is to be written.
-func (h *House) keepCount(ctx context.Context, conferenceID string, c content, columns map[string]any) error {
-	if _, ok := columns[sections[head].column]; !ok {
-		return nil
-	}
-	online, err := h.Presence.OnlineIn(ctx, []string{conferenceID})
-	if err != nil {
-		return err
-	}
-	columns[sections[head].column] = string(withCount(c.text[head], online[conferenceID]))
-	return nil
-}
-
-// differs reports whether section i says something else; what stands in front of headData's count does not matter.
-func differs(before, after content, i int) bool {
-	a, b := before.text[i], after.text[i]
-	if i == head {
-		a, b = withoutCount(a), withoutCount(b)
-	}
-	return string(a) != string(b) || before.broken[i] != after.broken[i]
-}
-
-// lockContent takes the lock of the conference and reads what is in its tree. A conference that is over is ErrEnded.
-func (h *House) lockContent(ctx context.Context, tx *gorm.DB, conferenceID string) (content, presence.Versions, error) {
-	if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
-		return content{}, presence.Versions{}, err
-	}
-	registered, ok, err := readConference(tx, conferenceID)
-	if err != nil {
-		return content{}, presence.Versions{}, err
-	}
-	if ok && registered.EndedAt != nil {
-		return content{}, presence.Versions{}, ErrEnded
-	}
-	return h.readContent(tx, conferenceID)
-}
-
-func (h *House) readContent(tx *gorm.DB, conferenceID string) (content, presence.Versions, error) {
-	versions, err := presence.ReadVersions(tx, conferenceID)
-	if err != nil {
-		return content{}, versions, err
-	}
-	row, err := readTree(tx, conferenceID)
-	if err != nil {
-		return content{}, versions, err
-	}
-	return read(row.columns(), versions.StatusJSON), versions, nil
-}
-
-// writeContent writes columns of the tree row and remembers the status as it was given.
-func (h *House) writeContent(tx *gorm.DB, conferenceID string, columns map[string]any, given string) error {
-	if err := ensureRow(tx, conferenceID); err != nil {
-		return err
-	}
-	if len(columns) > 0 {
-		if err := tx.Table("conference_nodes").Where("conference_id = ?", conferenceID).Updates(columns).Error; err != nil {
-			return fmt.Errorf("write tree row: %w", err)
-		}
-	}
-	if _, ok := columns[sections[status].column]; ok {
-		if err := tx.Table("conference_versions").Where("conference_id = ?", conferenceID).Update("status_json", given).Error; err != nil {
-			return fmt.Errorf("remember status: %w", err)
-		}
-	}
-	return nil
-}
-
-// raiseContent raises the version of the tree for a change of content, remembers the digest of what the row holds
-// now, has the conference pushed once all is committed, and returns the version.
-func (h *House) raiseContent(ctx context.Context, tx *gorm.DB, conferenceID string) (int64, error) {
-	c, _, err := h.readContent(tx, conferenceID)
-	if err != nil {
-		return 0, err
-	}
-	if err := presence.Raise(tx, []string{conferenceID}, presence.Raised{Tree: true}); err != nil {
-		return 0, err
-	}
-	err = tx.Table("conference_versions").Where("conference_id = ?", conferenceID).
-		Updates(map[string]any{"content_version": gorm.Expr("tree_version"), "content_digest": c.digest}).Error
-	if err != nil {
-		return 0, fmt.Errorf("remember content: %w", err)
-	}
-	versions, err := presence.ReadVersions(tx, conferenceID)
-	if err != nil {
-		return 0, err
-	}
-	store.AfterCommit(ctx, func() { h.mark(conferenceID, aboutContent) })
-	return versions.Tree, nil
 }
 
 // Push reads the row again, whoever wrote it, raises the version and has it pushed. It returns the version.
@@ -224,7 +119,9 @@ func (h *House) adopt(ctx context.Context, conferenceID string, always bool) err
 		if c.is(versions.ContentDigest) && !always {
 			return nil
 		}
-		_, err = h.raiseContent(ctx, tx, conferenceID)
-		return err
+		if _, err = h.raiseContent(ctx, tx, conferenceID); err != nil {
+			return err
+		}
+		return dropStale(tx, conferenceID, c)
 	})
 }

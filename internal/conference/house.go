@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -13,23 +14,12 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"rollcall/internal/crew"
+	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
+	"rollcall/internal/webhook"
 )
-
-// Socket is one socket of this node, as the log wants to know it.
-type Socket struct {
-	SessionID, UserID, ClientType, DeviceID, IP string
-}
-
-// Audience names sockets of this node: those of Users, or of All. With a ConferenceID only those that are in it.
-type Audience struct {
-	Users        []string
-	All          bool
-	ConferenceID string
-	Except       string // a user who is left out
-}
 
 // RosterPush brings a room from one version of its roster to the next. Who has seen From gets Diff, anybody else State.
 type RosterPush struct {
@@ -46,25 +36,26 @@ type Hall interface {
 	// PushRoster gives the room a version of the roster.
 	PushRoster(conferenceID string, r RosterPush)
 	// Find returns the sockets of an audience.
-	Find(to Audience) []Socket
-	// Emit sends an event to an audience.
-	Emit(to Audience, event string, args ...json.RawMessage)
+	Find(to hall.Audience) []hall.Socket
+	// Emit sends an event to an audience and returns who is in it.
+	Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket
 	// EmitRoom sends an event to the room of a conference, watchers included, except to the sockets of a user.
 	EmitRoom(conferenceID, exceptUser, event string, payload json.RawMessage)
 	// End says kicked with the reason to the sockets and disconnects them for good. It returns how many there were.
-	End(to Audience, reason string) int
+	End(to hall.Audience, reason string) int
 	// Holds reports whether a session is on this node, and EndSession does to it what End does.
 	Holds(sessionID string) bool
 	EndSession(sessionID, reason string)
 }
 
-// Config is what a House needs. All of it is required but the durations and LogTree, which have defaults in the
-// configuration of the program.
+// Config is what a House needs. All of it is required but Webhooks, MembersURL and Client, and the durations and
+// LogTree, which have defaults in the configuration of the program.
 type Config struct {
 	DB       *store.DB
 	Presence *presence.Presence
 	Notices  *notice.Notices
 	Hall     Hall
+	Webhooks *webhook.Outbox // nil: the backend is told nothing
 
 	AutoCreate      bool          // a conference nobody registered comes to be by its first arrival
 	MaxTreeBytes    int           // largest tree that our own writes may make
@@ -72,6 +63,9 @@ type Config struct {
 	PollInterval    time.Duration // how often versions are compared, which heals lost wake-ups
 	DetailMax       int           // people online up to which each of them is told about
 	LogTree         string        // summary, full or off
+	Grace           time.Duration // as presence has it: how long who shares and is lost may take to come back
+	MembersURL      string        // asked for members of conferences that have none; with {conferenceId} and {userId}; "": nobody is asked
+	Client          *http.Client  // for MembersURL; nil: one of our own
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -90,27 +84,38 @@ type House struct {
 	mu      sync.Mutex // guards keepers
 	keepers map[string]*keeper
 
-	crier  *crier
-	broken brokenSections
+	crier    *crier
+	outside  *outside
+	asked    *asked
+	timers   *agenda // ends of timers
+	shares   *agenda // when to look after who shares
+	bars     bars
+	broken   brokenSections
+	troubles troubles
 }
 
 type metrics struct {
-	rebuilds, pushes, broken prometheus.Counter
-	rebuildSeconds           prometheus.Histogram
+	rebuilds, pushes, broken, timers, panics prometheus.Counter
+	rebuildSeconds                           prometheus.Histogram
 }
 
 // New returns a House. Presence must call its Record and Changed; see there.
 func New(c Config) *House {
 	h := &House{Config: c, keepers: map[string]*keeper{}}
 	h.ctx, h.stop = context.WithCancel(context.Background())
-	h.crier = newCrier(h)
+	h.crier, h.outside, h.asked = newCrier(h), newOutside(h), newAsked(h)
+	h.timers = h.agenda("conference_timers", "ends_at", "finish timers", h.timerDue)
+	h.shares = h.agenda("conference_shares", "due_at", "end sharings", h.shareDue)
+	h.bars.house = h
 	h.metrics = metrics{
 		rebuilds:       prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_tree_rebuilds_total", Help: "Snapshots of a conference read from the database."}),
 		pushes:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_tree_pushes_total", Help: "Versions of a tree handed to a room."}),
 		broken:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_broken_sections_total", Help: "Sections left out because their text is not JSON."}),
+		timers:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_timers_finished_total", Help: "Timers that this node finished."}),
+		panics:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_conference_panics_total", Help: "Panics in background work that were caught."}),
 		rebuildSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rollcall_tree_rebuild_seconds", Help: "Time to read and encode one snapshot.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 12)}),
 	}
-	c.Metrics.MustRegister(h.metrics.rebuilds, h.metrics.pushes, h.metrics.broken, h.metrics.rebuildSeconds,
+	c.Metrics.MustRegister(h.metrics.rebuilds, h.metrics.pushes, h.metrics.broken, h.metrics.timers, h.metrics.panics, h.metrics.rebuildSeconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_conferences_open", Help: "Conferences that this node keeps in memory."}, func() float64 {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -119,13 +124,16 @@ func New(c Config) *House {
 	return h
 }
 
-// Run compares versions, announces what is due, and lets go of empty conferences, until ctx ends. It returns
-// when all work it started is done.
+// Run compares versions, announces and finishes what is due, and lets go of empty conferences, until ctx ends. It
+// returns when all work it started is done.
 func (h *House) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { h.every(ctx, h.PollInterval, h.poll) })
+	loops.Go(func() { h.every(ctx, h.PollInterval, h.findLostShares) })
 	loops.Go(func() { h.every(ctx, idleAfter, func(context.Context) { h.dropIdle() }) })
-	loops.Go(func() { h.crier.run(ctx) })
+	for _, run := range []func(context.Context){h.crier.run, h.outside.run, h.timers.run, h.shares.run} {
+		loops.Go(func() { run(ctx) })
+	}
 	loops.Wait()
 	h.stop()
 	h.working.Close()
@@ -141,7 +149,7 @@ func (h *House) every(ctx context.Context, interval time.Duration, f func(contex
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			f(ctx)
+			h.guard("look around", func() { f(ctx) })
 		}
 	}
 }

@@ -4,17 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"gorm.io/gorm"
 
+	"rollcall/internal/hall"
 	"rollcall/internal/id"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
+	"rollcall/internal/webhook"
 )
 
 // fakeHall has one socket in every room and remembers what it was given.
@@ -25,24 +29,49 @@ type fakeHall struct {
 	rosters []RosterPush
 	events  []string
 	ended   []string
+	said    []spoken
+	sockets []hall.Socket // who Find finds; nil: anna
+	trip    func()        // called by PushTree
 }
 
-func (h *fakeHall) Occupancy(string) int   { return 1 }
-func (h *fakeHall) Find(Audience) []Socket { return []Socket{{UserID: "anna"}} }
+// spoken is an event as a hall was told to say it, and when.
+type spoken struct {
+	event, payload string
+	to             hall.Audience
+	at             int64
+}
+
+func (h *fakeHall) Occupancy(string) int { return 1 }
+func (h *fakeHall) Find(hall.Audience) []hall.Socket {
+	if h.sockets != nil {
+		return h.sockets
+	}
+	return []hall.Socket{{UserID: "anna"}}
+}
 func (h *fakeHall) PushTree(_ string, _ int64, tree json.RawMessage) {
+	if h.trip != nil {
+		h.trip()
+	}
 	h.do(func() { h.trees = append(h.trees, tree) })
 }
 func (h *fakeHall) PushRoster(_ string, r RosterPush) {
 	h.do(func() { h.rosters = append(h.rosters, r) })
 }
-func (h *fakeHall) EmitRoom(_, _, event string, _ json.RawMessage) {
-	h.do(func() { h.events = append(h.events, event) })
+func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket {
+	h.do(func() { h.said = append(h.said, spoken{event, string(args[0]), to, now()}) })
+	return nil
 }
-func (h *fakeHall) End(_ Audience, reason string) int {
+func (h *fakeHall) EmitRoom(conf, _, event string, payload json.RawMessage) {
+	h.do(func() {
+		h.events = append(h.events, event)
+		h.said = append(h.said, spoken{event, string(payload), hall.Audience{ConferenceID: conf}, now()})
+	})
+}
+func (h *fakeHall) End(_ hall.Audience, reason string) int {
 	h.do(func() { h.ended = append(h.ended, reason) })
 	return 1
 }
-func (h *fakeHall) EndSession(_, reason string) { h.End(Audience{}, reason) }
+func (h *fakeHall) EndSession(_, reason string) { h.End(hall.Audience{}, reason) }
 func (h *fakeHall) do(f func())                 { h.mu.Lock(); defer h.mu.Unlock(); f() }
 
 // lastTree returns the newest tree that was pushed.
@@ -55,11 +84,25 @@ func (h *fakeHall) lastTree() (t map[string]json.RawMessage) {
 	return t
 }
 
+// heard returns what was said under the name of an event.
+func (h *fakeHall) heard(event string) (list []spoken) {
+	h.do(func() {
+		for _, s := range h.said {
+			if s.event == event {
+				list = append(list, s)
+			}
+		}
+	})
+	return list
+}
+
 // built is a running house with its presence.
 type built struct {
 	*House
 	hall     *fakeHall
 	presence *presence.Presence
+	registry *prometheus.Registry
+	stop     func() // ends the house, not its presence, and waits
 }
 
 func build(t *testing.T, db *store.DB, change func(*Config)) *built {
@@ -67,19 +110,23 @@ func build(t *testing.T, db *store.DB, change func(*Config)) *built {
 	log := slog.New(slog.DiscardHandler)
 	b := &built{hall: &fakeHall{}}
 	b.presence = presence.New(presence.Config{
-		DB: db, Node: "n1", Grace: 50 * time.Millisecond, Heartbeat: time.Second, NodeTimeout: 5 * time.Second, Duplicates: "multi", Log: log, Metrics: prometheus.NewRegistry(),
+		DB: db, Node: "n1", Grace: grace, Heartbeat: time.Second, NodeTimeout: 5 * time.Second, Duplicates: "multi", Log: log, Metrics: prometheus.NewRegistry(),
 		Record:  func(ctx context.Context, c []presence.Change) error { return b.Record(ctx, c) },
 		Changed: func(c []presence.Change) { b.Changed(c) },
 	})
 	n := notice.New(notice.Config{DB: db, Prefix: "t", Window: time.Second, DetailMax: 200, Log: log, Metrics: prometheus.NewRegistry()})
-	c := Config{DB: db, Presence: b.presence, Notices: n, Hall: b.hall, AutoCreate: true, MaxTreeBytes: 4096, PollInterval: 100 * time.Millisecond, DetailMax: 200, LogTree: "summary", Log: log, Metrics: prometheus.NewRegistry()}
+	backend, err := webhook.New(webhook.Config{DB: db, Log: log, Endpoints: []webhook.Endpoint{{URL: "http://127.0.0.1:9/hook"}, {URL: "http://127.0.0.1:9/plain", Plain: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{DB: db, Presence: b.presence, Notices: n, Hall: b.hall, Webhooks: backend, AutoCreate: true, MaxTreeBytes: 4096, PollInterval: 100 * time.Millisecond, DetailMax: 200, LogTree: "summary", Grace: grace, Log: log}
 	if change != nil {
 		change(&c)
 	}
-	b.House = New(c)
+	b.run(t, c)
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	for _, run := range []func(context.Context) error{n.Run, b.presence.Run, b.Run} {
+	for _, run := range []func(context.Context) error{n.Run, b.presence.Run} {
 		all.Go(func() { _ = run(ctx) })
 	}
 	t.Cleanup(func() { cancel(); all.Wait() })
@@ -87,14 +134,133 @@ func build(t *testing.T, db *store.DB, change func(*Config)) *built {
 	return b
 }
 
+// grace is how long who is lost may take to come back.
+const grace = 50 * time.Millisecond
+
+// run makes a house of c and runs it until stop.
+func (b *built) run(t *testing.T, c Config) {
+	t.Helper()
+	b.registry = prometheus.NewRegistry()
+	c.Metrics = b.registry
+	b.House = New(c)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = b.House.Run(ctx) }()
+	b.stop = func() { cancel(); <-done }
+	t.Cleanup(b.stop)
+}
+
+// again is another house on the same database and presence: the same one after a restart, or that of another node.
+func (b *built) again(t *testing.T) *built {
+	t.Helper()
+	other := &built{hall: &fakeHall{}, presence: b.presence}
+	c := b.Config
+	c.Hall = other.hall
+	other.run(t, c)
+	return other
+}
+
+// told returns what stands in the outbox for the meeting backend, in order: "type data" without seq and conferenceId.
+func (b *built) told(t *testing.T, conferenceID string) (list []string) {
+	t.Helper()
+	var bodies []string
+	err := b.DB.Read(t.Context(), func(_ context.Context, tx *gorm.DB) error {
+		return tx.Table("webhook_outbox").Where("conference_id = ?", conferenceID).Order("url, seq").Pluck("body", &bodies).Error
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range bodies {
+		var e struct {
+			Type string
+			Data map[string]any
+		}
+		d := json.NewDecoder(strings.NewReader(body))
+		d.UseNumber()
+		if err := d.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == "" { // told in the old way
+			list = append(list, body)
+			continue
+		}
+		for _, key := range []string{"conferenceId", "seq", "at"} {
+			if e.Data[key] == nil {
+				t.Errorf("%s is missing in %s", key, body)
+			}
+			delete(e.Data, key)
+		}
+		data, _ := json.Marshal(e.Data)
+		list = append(list, e.Type+" "+string(data))
+	}
+	return list
+}
+
+// rows counts the rows of a table for a conference.
+func (b *built) rows(t *testing.T, table, conferenceID string) (n int64) {
+	t.Helper()
+	err := b.DB.Read(t.Context(), func(_ context.Context, tx *gorm.DB) error {
+		return tx.Table(table).Where("conference_id = ?", conferenceID).Count(&n).Error
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// section returns a section of the tree as it is committed.
+func (b *built) section(t *testing.T, conferenceID, name string) string {
+	t.Helper()
+	text, _, err := b.Tree(t.Context(), conferenceID)
+	var tree map[string]json.RawMessage
+	if err != nil || json.Unmarshal(text, &tree) != nil {
+		t.Fatalf("tree %s: %v", text, err)
+	}
+	return string(tree[name])
+}
+
+// patch patches the tree, as a backend does over REST.
+func (b *built) patch(t *testing.T, conferenceID, patch string) {
+	t.Helper()
+	if _, err := b.Patch(t.Context(), conferenceID, json.RawMessage(patch), nil); err != nil {
+		t.Fatalf("patch %s: %v", patch, err)
+	}
+}
+
 // arrive opens a session of a user.
 func (b *built) arrive(t *testing.T, user, conferenceID string) string {
 	t.Helper()
-	s := presence.Session{ID: id.New(), UserID: user, ConferenceID: conferenceID, ClientType: "web", OpenedAt: time.Now()}
+	return b.arriveBy(t, user, conferenceID, "web")
+}
+
+func (b *built) arriveBy(t *testing.T, user, conferenceID, clientType string) string {
+	t.Helper()
+	s := newSession(user, conferenceID)
+	s.ClientType = clientType
 	if _, err := b.Arrive(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	return s.ID
+}
+
+func newSession(user, conferenceID string) presence.Session {
+	return presence.Session{ID: id.New(), UserID: user, ConferenceID: conferenceID, ClientType: "web", OpenedAt: time.Now()}
+}
+
+// counted returns the value of a counter.
+func (b *built) counted(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := b.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
 }
 
 // shows waits until the pushed tree has the section as given.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
@@ -106,21 +107,36 @@ func (k *keeper) snapshot() *snapshot {
 // work rebuilds and pushes until nothing is new. What changes meanwhile shares the next push.
 func (k *keeper) work() {
 	for k.begin() {
-		start := time.Now()
-		s, err := k.house.look(k.house.ctx, k.conferenceID)
-		if err != nil {
-			if k.house.ctx.Err() == nil && !k.hasFailed() { // once, not with every try
-				k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
-			}
-			k.finish(nil)
-			continue
+		if !k.house.guard("keep a conference", k.renew) {
+			k.startOver()
 		}
-		k.house.metrics.rebuilds.Inc()
-		k.house.metrics.rebuildSeconds.Observe(time.Since(start).Seconds())
-		before := k.snapshot()
-		k.finish(s)
-		k.publish(before, s)
 	}
+}
+
+// renew reads what is new and pushes it.
+func (k *keeper) renew() {
+	start := time.Now()
+	s, err := k.house.look(k.house.ctx, k.conferenceID)
+	if err != nil {
+		if k.house.ctx.Err() == nil && !k.hasFailed() { // once, not with every try
+			k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
+		}
+		k.finish(nil)
+		return
+	}
+	k.house.metrics.rebuilds.Inc()
+	k.house.metrics.rebuildSeconds.Observe(time.Since(start).Seconds())
+	before := k.snapshot()
+	k.finish(s)
+	k.publish(before, s)
+}
+
+// startOver forgets the snapshot after a panic: nobody knows what of it the room has been shown.
+func (k *keeper) startOver() {
+	k.finish(nil)
+	k.mu.Lock()
+	k.last = nil
+	k.mu.Unlock()
 }
 
 // begin waits until the next push may be and reports whether there is anything to do. If not, the work ends.
@@ -243,7 +259,7 @@ func (h *House) logTree(before, s *snapshot) {
 	if err != nil {
 		text = nil
 	}
-	people, _ := reached(h.Hall.Find(Audience{All: true, ConferenceID: s.conferenceID}))
+	people := hall.Users(h.Hall.Find(hall.Audience{All: true, ConferenceID: s.conferenceID}))
 	h.Notices.AppendLater(notice.Entry{
 		ConferenceID: s.conferenceID, Actor: "system", Event: "note_tree", SendType: systemSendType, Message: text,
 		Audience: len(people), Sent: len(people), Online: s.roster.Online, State: "sent", CreatedAt: now(),

@@ -28,8 +28,11 @@ var sections = [...]section{
 
 // Positions of the sections that have rules of their own.
 const (
-	status = 0
-	head   = 6
+	status        = 0
+	timerSection  = 4
+	screenSection = 5
+	head          = 6
+	signInSection = 7
 )
 
 // sectionNamed returns the position of a section by its wire name.

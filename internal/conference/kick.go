@@ -1,0 +1,43 @@
+package conference
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"rollcall/internal/hall"
+	"rollcall/internal/id"
+	"rollcall/internal/notice"
+	"rollcall/internal/store"
+)
+
+// Audit leaves a row in the log about something an administrator or a backend did.
+func (h *House) Audit(ctx context.Context, actor, fromIP, conferenceID string, what json.RawMessage) error {
+	return h.Notices.Append(ctx, []notice.Entry{{ID: id.New(), ConferenceID: conferenceID, Actor: actor, Event: "audit", SendType: systemSendType, Message: what, FromIP: fromIP, State: "sent", CreatedAt: now()}})
+}
+
+// Kick disconnects a user's sockets for good, those in one conference or, with "", all. It returns how many there are.
+func (h *House) Kick(ctx context.Context, userID, conferenceID, reason string) int {
+	to := hall.Audience{Users: []string{userID}, ConferenceID: conferenceID}
+	n := len(h.Hall.Find(to))
+	store.AfterCommit(ctx, func() {
+		h.Hall.End(to, reason)
+		ids, err := h.Presence.CloseUser(store.Outside(ctx), userID, conferenceID)
+		for _, id := range ids { // of sockets that were just coming in
+			h.Hall.EndSession(id, reason)
+		}
+		if err != nil {
+			h.Log.Warn("could not close the sessions of a kicked user", slog.String("user", userID), slog.Any("error", err))
+		}
+	})
+	return n
+}
+
+// Disconnect ends one session for good and reports whether it is on this node.
+func (h *House) Disconnect(ctx context.Context, sessionID, reason string) bool {
+	if !h.Hall.Holds(sessionID) {
+		return false
+	}
+	store.AfterCommit(ctx, func() { h.Hall.EndSession(sessionID, reason) })
+	return true
+}
