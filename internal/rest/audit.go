@@ -12,9 +12,13 @@ type act struct {
 	Action       string            `json:"action"`
 	UserID       string            `json:"userId,omitempty"`
 	SessionID    string            `json:"sessionId,omitempty"`
+	NoticeID     string            `json:"noticeId,omitempty"`
 	ConferenceID string            `json:"conferenceId,omitempty"`
 	Reason       string            `json:"reason,omitempty"`
 	Kicked       *int              `json:"kicked,omitempty"`
+	BarSeconds   int64             `json:"barSeconds,omitempty"`
+	NodeID       string            `json:"nodeId,omitempty"`
+	Closed       *int              `json:"closed,omitempty"`
 	Sections     []string          `json:"sections,omitempty"`
 	Version      int64             `json:"version,omitempty"`
 	Filters      map[string]string `json:"filters,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ const (
 	noBody   bodyKind = iota
 	fields            // an object whose fields are known; null means absent wherever it stands
 	loose             // the same, but what lies deeper than its own fields is none of our business
+	carrying          // fields, but what stands in data is none of our business
 	verbatim          // any JSON, kept as it is
 )
 
@@ -119,6 +121,8 @@ func readBody(c *gin.Context, kind bodyKind) ([]byte, *problem) {
 		doc = withoutNulls(doc, maxDepth)
 	case loose:
 		doc = withoutNulls(doc, 1)
+	case carrying:
+		doc = withoutNulls(doc, maxDepth, "data")
 	}
 	c.Request.Header.Set("Content-Type", "application/json")
 	c.Request.Body = io.NopCloser(bytes.NewReader(doc))
@@ -184,8 +188,8 @@ func holdsNUL(doc []byte) bool {
 }
 
 // withoutNulls returns a valid document without the fields that are null, down to so many levels of objects and
-// lists. Of a document that is null itself an empty object is left.
-func withoutNulls(doc json.RawMessage, levels int) json.RawMessage {
+// lists, but with what its own fields named in sealed hold. Of a document that is null itself an empty object is left.
+func withoutNulls(doc json.RawMessage, levels int, sealed ...string) json.RawMessage {
 	if rawjson.Blank(doc) {
 		return json.RawMessage("{}")
 	}
@@ -194,9 +198,10 @@ func withoutNulls(doc json.RawMessage, levels int) json.RawMessage {
 	}
 	if object, ok := rawjson.Object(doc); ok {
 		for name, value := range object {
-			if rawjson.Blank(value) {
+			switch {
+			case rawjson.Blank(value):
 				delete(object, name)
-			} else {
+			case !slices.Contains(sealed, name):
 				object[name] = withoutNulls(value, levels-1)
 			}
 		}

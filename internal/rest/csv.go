@@ -23,8 +23,8 @@ const (
 	bom = "\uFEFF"
 	// exportPatience is how long a client may take to read the rows between two extensions of the deadline.
 	exportPatience = 30 * time.Second
-	// exportStride is how many rows lie between them.
-	exportStride = 200
+	// exportStride is how much time lies between them. It is no number of rows: few may be found in much of the log.
+	exportStride = time.Second
 )
 
 var columns = []string{
@@ -83,8 +83,15 @@ func (d *Door) stream(c *gin.Context, f notice.Filter) {
 	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // the connection may serve more requests
 	w := csv.NewWriter(c.Writer)
 	w.UseCRLF = true
-	rows := 0
+	rows, extended := 0, time.Time{}
+	extend := func() {
+		if now := time.Now(); now.Sub(extended) >= exportStride { // not every writer has deadlines, a test's for one
+			_ = control.SetWriteDeadline(now.Add(exportPatience))
+			extended = now
+		}
+	}
 	write := func(cells []string) error {
+		extend()
 		if rows == 0 {
 			if _, err := io.WriteString(c.Writer, bom); err != nil {
 				return err
@@ -92,9 +99,6 @@ func (d *Door) stream(c *gin.Context, f notice.Filter) {
 			if err := w.Write(columns); err != nil {
 				return err
 			}
-		}
-		if rows%exportStride == 0 { // not every writer has deadlines, a test's for one
-			_ = control.SetWriteDeadline(time.Now().Add(exportPatience))
 		}
 		rows++
 		if cells == nil {
@@ -106,6 +110,7 @@ func (d *Door) stream(c *gin.Context, f notice.Filter) {
 	if err == nil && rows == 0 {
 		err = write(nil)
 	}
+	extend()
 	w.Flush()
 	if err == nil {
 		err = w.Error()

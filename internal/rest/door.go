@@ -16,10 +16,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"rollcall/internal/conference"
+	"rollcall/internal/explain"
+	"rollcall/internal/message"
 	"rollcall/internal/notice"
 	"rollcall/internal/peer"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
+	"rollcall/internal/webhook"
 )
 
 // prefix is where the API begins. What lies outside is for operators and browsers.
@@ -30,6 +33,9 @@ type Config struct {
 	House    *conference.House
 	Presence *presence.Presence
 	Notices  *notice.Notices
+	Messages *message.Messages
+	Webhooks *webhook.Outbox
+	Explain  *explain.Explainer
 	DB       *store.DB
 
 	Proxies peer.Proxies
@@ -46,7 +52,7 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Door serves the API under /api/v1, /healthz, /readyz, /metrics, /openapi.json and /docs. Anything else is a
+// Door serves the API under /api/v1, POST /api, /healthz, /readyz, /metrics, /openapi.json and /docs. Anything else is a
 // problem document with status 404. Safe for concurrent use.
 type Door struct {
 	Config
@@ -86,10 +92,17 @@ func New(c Config) *Door {
 	d.conferences()
 	d.members()
 	d.trees()
+	d.timers()
 	d.presences()
+	d.attendances()
 	d.kicks()
 	d.pushes()
+	d.tokens()
 	d.notices()
+	d.posts()
+	d.inboxes()
+	d.explains()
+	d.webhooks()
 	d.operators()
 	return d
 }

@@ -16,45 +16,59 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rollcall/internal/conference"
+	"rollcall/internal/explain"
+	"rollcall/internal/hall"
 	"rollcall/internal/id"
+	"rollcall/internal/message"
 	"rollcall/internal/notice"
 	"rollcall/internal/peer"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
+	"rollcall/internal/webhook"
 )
 
-// hall is a conference.Hall in which everybody of sockets sits in conference 42. It notes what it is told.
-type hall struct {
+// fakeHall is a hall in which everybody of sockets sits in conference 42, with the id of his user and an exclamation mark
+// as alias. It notes what it is told.
+type fakeHall struct {
 	conference.Hall
 	mu      sync.Mutex // guards the rest
-	sockets []conference.Socket
+	sockets []hall.Socket
 	told    []string
 }
 
-func (h *hall) note(s string) { h.mu.Lock(); h.told = append(h.told, s); h.mu.Unlock() }
-func (h *hall) Find(to conference.Audience) (out []conference.Socket) {
+func (h *fakeHall) note(s string) { h.mu.Lock(); h.told = append(h.told, s); h.mu.Unlock() }
+func (h *fakeHall) Find(to hall.Audience) (out []hall.Socket) {
 	for _, s := range h.sockets {
-		if (to.All || slices.Contains(to.Users, s.UserID)) && (to.ConferenceID == "" || to.ConferenceID == "42") {
+		named := to.All || slices.Contains(to.Users, s.UserID) || slices.Contains(to.Sessions, s.SessionID) || slices.Contains(to.Aliases, s.UserID+"!")
+		if named && (to.ConferenceID == "" || to.ConferenceID == "42") && !slices.Contains(to.Except, s.UserID) && (len(to.ClientTypes) == 0 || slices.Contains(to.ClientTypes, s.ClientType)) {
 			out = append(out, s)
 		}
 	}
 	return out
 }
-func (h *hall) Occupancy(string) int                              { return 1 }
-func (h *hall) PushTree(conf string, _ int64, _ json.RawMessage)  { h.note("tree " + conf) }
-func (h *hall) PushRoster(conf string, _ conference.RosterPush)   { h.note("roster " + conf) }
-func (h *hall) EmitRoom(conf, _, event string, _ json.RawMessage) { h.note(event + " " + conf) }
-func (h *hall) End(to conference.Audience, why string) int {
+func (h *fakeHall) Occupancy(string) int                              { return 1 }
+func (h *fakeHall) PushTree(conf string, _ int64, _ json.RawMessage)  { h.note("tree " + conf) }
+func (h *fakeHall) PushRoster(conf string, _ conference.RosterPush)   { h.note("roster " + conf) }
+func (h *fakeHall) EmitRoom(conf, _, event string, _ json.RawMessage) { h.note(event + " " + conf) }
+func (h *fakeHall) End(to hall.Audience, why string) int {
 	h.note("end " + why)
 	return len(h.Find(to))
 }
-func (h *hall) Holds(session string) bool      { return session == "s1" }
-func (h *hall) EndSession(session, why string) { h.note("end " + session + " " + why) }
-func (h *hall) Emit(_ conference.Audience, e string, a ...json.RawMessage) {
-	h.note(e + " " + string(a[0]))
+func (h *fakeHall) Holds(session string) bool      { return session == "s1" }
+func (h *fakeHall) EndSession(session, why string) { h.note("end " + session + " " + why) }
+func (h *fakeHall) Emit(to hall.Audience, e string, a ...json.RawMessage) []hall.Socket {
+	text := e
+	for _, arg := range a {
+		text += " " + string(arg)
+	}
+	h.note(text)
+	return h.Find(to)
+}
+func (h *fakeHall) EmitAcked(to hall.Audience, _, e string, a ...json.RawMessage) []hall.Socket {
+	return h.Emit(to, e, a...)
 }
 
-func (h *hall) heard(s string) (n int) {
+func (h *fakeHall) heard(s string) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, t := range h.told {
@@ -65,17 +79,20 @@ func (h *hall) heard(s string) (n int) {
 	return n
 }
 
-// bench is a door on a real house, real presence and a real database, with a hall of the test.
+// bench is a door on a real house, real messages, real presence and a real database, with a hall of the test.
 type bench struct {
 	*Door
 	t    *testing.T
-	hall *hall
+	hall *fakeHall
 }
 
 // open builds the house on db and runs it until the test ends.
-func open(t *testing.T, db *store.DB) *bench {
+func open(t *testing.T, db *store.DB) *bench { return openAsking(t, db, "") }
+
+// openAsking builds a house that asks a meeting backend for the members of its conferences.
+func openAsking(t *testing.T, db *store.DB, membersURL string) *bench {
 	t.Helper()
-	b := &bench{t: t, hall: &hall{}}
+	b := &bench{t: t, hall: &fakeHall{}}
 	reg := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
 	var house *conference.House
@@ -84,15 +101,20 @@ func open(t *testing.T, db *store.DB) *bench {
 		Record:  func(ctx context.Context, changes []presence.Change) error { return house.Record(ctx, changes) },
 		Changed: func(changes []presence.Change) { house.Changed(changes) },
 	})
+	o, err := webhook.New(webhook.Config{DB: db, Endpoints: []webhook.Endpoint{{URL: "http://127.0.0.1:9/"}}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := notice.New(notice.Config{DB: db, Window: time.Second, DetailMax: 200, Log: log, Metrics: reg})
 	house = conference.New(conference.Config{
-		DB: db, Presence: p, Notices: n, Hall: b.hall, AutoCreate: true, MaxTreeBytes: 262144, PollInterval: time.Second, DetailMax: 200, LogTree: "off", Log: log, Metrics: reg,
+		DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, MembersURL: membersURL, Grace: time.Second, AutoCreate: true, MaxTreeBytes: 262144, PollInterval: time.Second, DetailMax: 200, LogTree: "off", Log: log, Metrics: reg,
 	})
-	b.Door = New(Config{House: house, Presence: p, Notices: n, DB: db, Origins: peer.Origins{"https://friend.example"}, NodeID: "n1", Version: "1.2.3",
+	m := message.New(message.Config{DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, Members: house.Members, PushTree: house.Push, AckTimeout: time.Minute, Log: log, Metrics: reg})
+	b.Door = New(Config{House: house, Presence: p, Notices: n, Messages: m, Webhooks: o, Explain: explain.New(p, n, time.Second), DB: db, Origins: peer.Origins{"https://friend.example"}, NodeID: "n1", Version: "1.2.3",
 		Ready: func(context.Context) map[string]error { return map[string]error{"database": nil} }, Gatherer: reg, Metrics: reg, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
-	for _, run := range []func(context.Context) error{n.Run, p.Run, house.Run} {
+	for _, run := range []func(context.Context) error{n.Run, p.Run, house.Run, m.Run} {
 		parts.Go(func() { _ = run(ctx) })
 	}
 	t.Cleanup(func() { cancel(); parts.Wait() })

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"gorm.io/gorm"
 
-	"rollcall/internal/conference"
 	"rollcall/internal/fault"
+	"rollcall/internal/message"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -127,7 +127,7 @@ func TestKeyAndEffectTogether(t *testing.T) {
 		b := open(t, db)
 		ctx := context.WithValue(t.Context(), visitKey{}, &visit{})
 		_, err := once(ctx, b.Door, key{id: digest("k"), digest: "d"}, func(ctx context.Context) (*answer[pushed], error) {
-			if _, err := b.House.PushTo(ctx, conference.TargetedPush{Users: []string{"1"}, Event: "hello", Message: []byte("1")}); err != nil {
+			if _, err := b.Messages.Push(ctx, message.Push{Users: []string{"1"}, Event: "hello", Message: []byte("1")}); err != nil {
 				return nil, err
 			}
 			return nil, fault.Invalidf("too late")

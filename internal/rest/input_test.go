@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/conference"
+	"rollcall/internal/hall"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 	migrations "rollcall/sql"
@@ -15,9 +15,9 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func sockets(users ...string) (out []conference.Socket) {
+func sockets(users ...string) (out []hall.Socket) {
 	for i, u := range users {
-		out = append(out, conference.Socket{SessionID: "s" + itoa(i), UserID: u, ClientType: "web", IP: "192.0.2." + itoa(i)})
+		out = append(out, hall.Socket{SessionID: "s" + itoa(i), UserID: u, ConferenceID: "42", ClientType: "web", IP: "192.0.2." + itoa(i)})
 	}
 	return out
 }
@@ -128,7 +128,7 @@ var badQueries = [][]string{
 func TestBadInput(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		b := open(t, db)
-		for _, c := range slices.Concat(badIDs, badBodies, badEdits, badQueries) {
+		for _, c := range slices.Concat(badIDs, badBodies, badEdits, badQueries, badNotices, badInboxes) {
 			want, method, path, body := c[0], c[1], c[2], c[3]
 			t.Run(method+" "+path+" "+body[:min(len(body), 40)], func(t *testing.T) {
 				isProblem(t, b.do(method, prefix+path, body, c[4:]...), want)

@@ -161,7 +161,7 @@ func (d *Door) listDeliveries(ctx context.Context, in *deliveriesQuery) (*answer
 	}
 	rows := make([]delivery, 0, len(list))
 	for _, x := range list {
-		rows = append(rows, delivery(x))
+		rows = append(rows, delivery{x.UserID, x.State, x.At, x.SessionID, x.ClientType, x.DeviceID, x.IP})
 	}
 	return pageOf(rows, next), nil
 }

@@ -131,7 +131,7 @@ func (p *panicked) Error() string { return "panic: " + slog.AnyValue(p.value).St
 func (d *Door) admit(c *gin.Context) {
 	h := c.Writer.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	if !strings.HasPrefix(c.Request.URL.Path, "/api/") {
+	if path := c.Request.URL.Path; path != tokensPath && !strings.HasPrefix(path, tokensPath+"/") {
 		return
 	}
 	h.Set("Cache-Control", "no-cache")

@@ -31,7 +31,7 @@ func TestDocument(t *testing.T) {
 	}
 	routes := 0
 	for _, r := range b.engine.Routes() {
-		if !strings.HasPrefix(r.Path, prefix) {
+		if !strings.HasPrefix(r.Path, prefix) && r.Path != tokensPath {
 			continue
 		}
 		routes++
@@ -48,7 +48,7 @@ func TestDocument(t *testing.T) {
 			t.Errorf("%s %s has no name for metrics", r.Method, path)
 		}
 	}
-	if routes != 30 {
+	if routes != 43 {
 		t.Errorf("%d routes", routes)
 	}
 	for _, part := range strings.Split(string(text), `"#/components/schemas/`)[1:] {

@@ -18,13 +18,16 @@ var tags = []*huma.Tag{
 	{Name: "tree", Description: "What a meeting shows to everybody in it"},
 	{Name: "presence", Description: "Who is there, and who has to go"},
 	{Name: "push", Description: "Messages to people who are online"},
-	{Name: "notices", Description: "The log of what was said to whom"},
+	{Name: "notices", Description: "What is said to whom, and the log of it"},
+	{Name: "inbox", Description: "What a user has not read yet, and what he has"},
+	{Name: "webhooks", Description: "What the meeting backend is told, and what became of it"},
 	{Name: "nodes", Description: "The processes of this service"},
 }
 
 // operation is one call of the API.
 type operation struct {
 	id, method, path string // path without the prefix
+	outside          bool   // of the prefix
 	tag, summary     string
 	detail           string
 	status           int   // of success; 0 is 200
@@ -120,6 +123,12 @@ func (o operation) failures() []int {
 // checker is an input that can be wrong in ways that a schema cannot say.
 type checker interface{ check() error }
 
+// foresight is an input for which something is looked up, and kept for a while, before the transaction of its key begins:
+// whoever is asked may take long, and nobody is to wait for a lock meanwhile.
+type foresight interface {
+	foresee(ctx context.Context, d *Door)
+}
+
 // register adds an operation that answers with a body.
 func register[I, B any](d *Door, o operation, handle func(context.Context, *I) (*answer[B], error)) {
 	op := d.begin(&o)
@@ -136,6 +145,9 @@ func register[I, B any](d *Door, o operation, handle func(context.Context, *I) (
 		switch {
 		case err != nil:
 		case v.key != nil:
+			if f, ok := any(in).(foresight); ok {
+				f.foresee(ctx, d)
+			}
 			out, err = once(ctx, d, *v.key, run)
 		default:
 			out, err = run(ctx)
@@ -172,7 +184,9 @@ func check(in any) error {
 
 // begin completes o and describes it.
 func (d *Door) begin(o *operation) huma.Operation {
-	o.path = prefix + o.path
+	if !o.outside {
+		o.path = prefix + o.path
+	}
 	op := o.describe(d.api.OpenAPI().Components.Schemas)
 	op.Middlewares = huma.Middlewares{d.screen(*o)}
 	if o.body == verbatim {

@@ -120,9 +120,14 @@ type queryInput struct {
 	}
 }
 
+type rosterQuery struct {
+	ID string `path:"id"`
+	At int64  `query:"at" minimum:"0" doc:"Milliseconds since 1970; now if left out or still to come"`
+}
+
 func (d *Door) presences() {
-	register(d, operation{id: "get-conference-presence", method: http.MethodGet, path: "/conferences/{id}/presence", tag: "presence", summary: "Who is in a conference",
-		detail: "As presence_state, with address and node of every device."}, d.getRoster)
+	register(d, operation{id: "get-conference-presence", method: http.MethodGet, path: "/conferences/{id}/presence", tag: "presence", summary: "Who is in a conference, or was",
+		detail: "As presence_state, with address and node of every device. With at it is what the sessions on record tell of that moment; members and names are those of today, and the versions are 0."}, d.getRoster)
 	register(d, operation{id: "get-user-presence", method: http.MethodGet, path: "/users/{id}/presence", tag: "presence", summary: "Where a user is"}, d.getUserPresence)
 	register(d, operation{id: "list-presence", method: http.MethodGet, path: "/presence", tag: "presence", summary: "Everybody who is online, in the order of their ids"}, d.listPresence)
 	register(d, operation{id: "query-presence", method: http.MethodPost, path: "/presence/query", tag: "presence", summary: "Where several users are", body: fields}, d.queryPresence)
@@ -130,12 +135,26 @@ func (d *Door) presences() {
 	register(d, operation{id: "list-nodes", method: http.MethodGet, path: "/nodes", tag: "nodes", summary: "Every process that serves or served"}, d.listNodes)
 }
 
-func (d *Door) getRoster(ctx context.Context, in *conferencePath) (*answer[presenceState], error) {
-	r, err := d.House.State(ctx, in.ID)
+func (d *Door) getRoster(ctx context.Context, in *rosterQuery) (*answer[presenceState], error) {
+	r, err := d.rosterOf(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	return ok(stateOf(in.ID, r)), nil
+}
+
+func (d *Door) rosterOf(ctx context.Context, in *rosterQuery) (presence.Roster, error) {
+	if in.At == 0 {
+		return d.House.State(ctx, in.ID)
+	}
+	now, err := d.DB.Now(ctx)
+	if err != nil {
+		return presence.Roster{}, err
+	}
+	if in.At >= now {
+		return d.House.State(ctx, in.ID)
+	}
+	return d.Presence.RosterAt(ctx, in.ID, in.At, d.House.DetailMax)
 }
 
 func (d *Door) getUserPresence(ctx context.Context, in *userPath) (*answer[userPresence], error) {

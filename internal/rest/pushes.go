@@ -9,8 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"rollcall/internal/conference"
 	"rollcall/internal/fault"
+	"rollcall/internal/message"
 )
 
 // maxEvent is the most characters of an event's name: what the log keeps.
@@ -23,15 +23,19 @@ var reserved = strings.Split("welcome,note_tree_patch,online_notice,offline_noti
 	"leave,watch,unwatch,reauth,audit,"+
 	"connect,connect_error,disconnect,disconnecting,error,ping,pong,newListener,removeListener", ",")
 
-// checkEvent reports why name cannot be the event of a push.
-func checkEvent(name string) error {
+// checkEvent reports why name, which stands in field, cannot be the event of a push.
+func checkEvent(field, name string) error {
 	if name == "" || utf8.RuneCountInString(name) > maxEvent || strings.ContainsFunc(name, unicode.IsControl) {
-		return fault.New(fault.Invalid, "bad_event", "destination must be the name of an event: 1 to 64 characters without control characters")
+		return fault.New(fault.Invalid, "bad_event", field+" must be the name of an event: 1 to 64 characters without control characters")
 	}
 	if slices.Contains(reserved, name) || strings.HasPrefix(name, "reconnect") {
-		return fault.New(fault.Invalid, "reserved_event", "destination is an event with a meaning of its own")
+		return reservedEvent(field)
 	}
 	return nil
+}
+
+func reservedEvent(field string) error {
+	return fault.New(fault.Invalid, "reserved_event", field+" is an event with a meaning of its own")
 }
 
 // pushInput ignores fields that it does not know: it is the shape of an older service.
@@ -85,10 +89,18 @@ func (d *Door) push(ctx context.Context, in *pushInput) (*answer[pushed], error)
 	if p.ConferenceID, err = optionalConference("body.conferenceId", string(b.ConferenceID)); err != nil {
 		return nil, err
 	}
-	if utf8.RuneCountInString(p.SendType) > 64 || utf8.RuneCountInString(p.Label) > 255 {
-		return nil, fault.Invalidf("sendType may have at most 64 characters, valueName 255")
+	if err := checkMarks(p.SendType, "valueName", p.Label); err != nil {
+		return nil, err
 	}
 	return d.send(ctx, p)
+}
+
+// checkMarks reports why the log cannot keep a type and a label, which stands in field.
+func checkMarks(sendType, field, label string) error {
+	if utf8.RuneCountInString(sendType) > 64 || utf8.RuneCountInString(label) > 255 {
+		return fault.Invalidf("sendType may have at most 64 characters, %s 255", field)
+	}
+	return nil
 }
 
 func (d *Door) pushAll(ctx context.Context, in *pushAllInput) (*answer[pushed], error) {
@@ -97,19 +109,24 @@ func (d *Door) pushAll(ctx context.Context, in *pushAllInput) (*answer[pushed], 
 	return d.send(ctx, p)
 }
 
-func (d *Door) pushFrom(ctx context.Context, event string, message json.RawMessage) conference.TargetedPush {
+func (d *Door) pushFrom(ctx context.Context, event string, said json.RawMessage) message.Push {
 	v := visitOf(ctx)
-	if len(message) == 0 {
-		message = json.RawMessage("null")
-	}
-	return conference.TargetedPush{Actor: v.caller.Name, FromIP: v.address, Event: event, Message: message}
+	return message.Push{Actor: v.caller.Name, FromIP: v.address, Event: event, Message: orNull(said)}
 }
 
-func (d *Door) send(ctx context.Context, p conference.TargetedPush) (*answer[pushed], error) {
-	if err := checkEvent(p.Event); err != nil {
+// orNull returns what was left out as null.
+func orNull(text json.RawMessage) json.RawMessage {
+	if len(text) == 0 {
+		return json.RawMessage("null")
+	}
+	return text
+}
+
+func (d *Door) send(ctx context.Context, p message.Push) (*answer[pushed], error) {
+	if err := checkEvent("destination", p.Event); err != nil {
 		return nil, err
 	}
-	done, err := d.House.PushTo(ctx, p)
+	done, err := d.Messages.Push(ctx, p)
 	if err != nil {
 		return nil, err
 	}

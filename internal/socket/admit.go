@@ -153,6 +153,9 @@ func (d *Door) connected(args ...any) {
 	if s.system && s.conferenceID != "" {
 		s.watch(s.conferenceID)
 	}
+	if who.sessionID != "" {
+		d.messages.Arrived(s.socket()) // in the rooms first; see seat.move
+	}
 	d.limitSessions(s, who)
 	if s.conn.ReadyState() != "open" {
 		s.over()

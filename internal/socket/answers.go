@@ -3,13 +3,11 @@ package socket
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"time"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/id"
 	"rollcall/internal/presence"
-	"rollcall/internal/rawjson"
 )
 
 const (
@@ -19,8 +17,6 @@ const (
 	rosterLimit, rosterMost = 50, 200
 	// maxWatched is how many conferences one system client may watch.
 	maxWatched = 1000
-	// loggedEvent is how many bytes of a client's own event go into the log.
-	loggedEvent = 256
 )
 
 var errNoConference = fault.New(fault.Conflict, "no_conference", "this socket is in no conference")
@@ -44,49 +40,6 @@ func (s *seat) onHeartbeat(json.RawMessage) (answer, error) {
 		tree, roster = s.door.house.Versions(c)
 	}
 	return answer{"serverTime": now(), "version": tree, "rosterVersion": roster}, nil
-}
-
-// onLogin names a nobody, or brings a user without a conference into one.
-func (s *seat) onLogin(arg json.RawMessage) (answer, error) {
-	var in struct {
-		UserID       id.ID `json:"userId"`
-		ConferenceID id.ID `json:"conferenceId"`
-	}
-	if err := decode(arg, &in); err != nil {
-		return nil, err
-	}
-	who := s.person()
-	user, place := string(in.UserID), string(in.ConferenceID)
-	if id.Nobody(user) {
-		user = who.userID
-	}
-	if id.NoConference(place) {
-		if place = who.conferenceID; who.userID == "" {
-			place = s.conferenceID // what the nobody asked for when it connected
-		}
-	}
-	switch {
-	case s.system:
-		return nil, fault.New(fault.Forbidden, "forbidden", "a system client has no presence")
-	case user == "":
-		return nil, fault.Invalidf("userId is missing")
-	case id.Check(user) != nil:
-		return nil, fault.Invalidf("userId %v", id.Check(user))
-	case place != "" && id.Check(place) != nil:
-		return nil, fault.Invalidf("conferenceId %v", id.Check(place))
-	case who.userID != "" && who.userID != user:
-		return nil, fault.New(fault.Forbidden, "forbidden", "this socket belongs to another user")
-	case who.conferenceID != "" && who.conferenceID != place:
-		return nil, fault.New(fault.Conflict, "conflict", "this socket is in another conference, leave it first")
-	case who.userID == user && who.conferenceID == place:
-	default:
-		s.userID = user
-		if err := s.move(place, presence.Left); err != nil {
-			return nil, err
-		}
-	}
-	// Nothing is kept for anybody yet, so nothing can be unread.
-	return answer{"unread": map[string]any{"total": 0, "byCategory": map[string]int{}}, "sessionId": s.person().sessionID}, nil
 }
 
 // onLeave takes the seat out of its conference, without grace.
@@ -129,6 +82,7 @@ func (s *seat) move(place string, why presence.Reason) error {
 	if old.userID == "" {
 		s.door.limitSessions(s, p)
 	}
+	s.door.messages.Arrived(s.socket()) // in the rooms first: what is sent from now on finds him there, and what was sent before is read
 	return nil
 }
 
@@ -140,8 +94,8 @@ func (s *seat) onRoster(arg json.RawMessage) (answer, error) {
 	if err := decode(arg, &in); err != nil {
 		return nil, err
 	}
-	if in.Limit < 0 || in.Limit > rosterMost {
-		return nil, fault.Invalidf("limit must be 1 to %d", rosterMost)
+	if err := checkLimit(in.Limit); err != nil {
+		return nil, err
 	}
 	if in.Limit == 0 {
 		in.Limit = rosterLimit
@@ -276,14 +230,4 @@ func (s *seat) committedTree(place string) (answer, error) {
 		return nil, err
 	}
 	return answer{"tree": treeAnswer{tree, place, version}}, nil
-}
-
-// onClientEvent logs what a client has to say.
-func (s *seat) onClientEvent(arg json.RawMessage) (answer, error) {
-	if rawjson.Blank(arg) || arg[0] != '"' && arg[0] != '{' {
-		return nil, fault.Invalidf("the argument must be a string or an object")
-	}
-	who := s.person()
-	s.door.Log.Info("client event", slog.String("user", who.userID), slog.String("conference", who.conferenceID), slog.Int("bytes", len(arg)), slog.String("event", string(arg[:min(len(arg), loggedEvent)])))
-	return nil, nil
 }

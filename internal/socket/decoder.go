@@ -30,7 +30,12 @@ type decoder struct{ parser.Decoder }
 // Add implements the library's Decoder. An error ends the session.
 func (d *decoder) Add(data any) error {
 	text, ok := data.(*types.StringBuffer)
-	if !ok || text.Len() == 0 || text.Bytes()[0] != byte('0'+parser.EVENT) {
+	switch {
+	case !ok || text.Len() == 0:
+		return d.Decoder.Add(data)
+	case text.Bytes()[0] == byte('0'+parser.ACK):
+		return nil // the seat has seen it; the library asks for none, and would end the session over a forged one
+	case text.Bytes()[0] != byte('0'+parser.EVENT):
 		return d.Decoder.Add(data)
 	}
 	p, err := decodeEvent(text.Bytes()[1:])

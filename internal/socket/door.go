@@ -16,7 +16,10 @@ import (
 
 	"rollcall/internal/conference"
 	"rollcall/internal/crew"
+	"rollcall/internal/message"
+	"rollcall/internal/notice"
 	"rollcall/internal/peer"
+	"rollcall/internal/webhook"
 )
 
 // Config is what a Door needs to know; the names are those of the program's configuration.
@@ -34,6 +37,8 @@ type Config struct {
 	Origins                        peer.Origins
 	Proxies                        peer.Proxies
 	Ready                          func() error // why nobody can be let in for now, nil if they can
+	Notices                        *notice.Notices
+	Webhooks                       *webhook.Outbox // nil: nobody is told what clients have to say
 	Log                            *slog.Logger
 	Metrics                        prometheus.Registerer
 }
@@ -41,11 +46,12 @@ type Config struct {
 // Door lets sockets into the hall.
 type Door struct {
 	Config
-	hall    *Hall
-	house   *conference.House
-	io      *socketio.Server
-	engines http.Handler
-	metrics metrics
+	hall     *Hall
+	house    *conference.House
+	messages *message.Messages
+	io       *socketio.Server
+	engines  http.Handler
+	metrics  metrics
 
 	entering crew.Crew   // sockets that are being let in
 	closed   atomic.Bool // nobody is let in any more
@@ -65,8 +71,8 @@ const retryAfter = 2
 const sweepEvery = 5 * time.Second
 
 // New builds the door of a hall. Nothing comes in before its ServeHTTP is called.
-func New(c Config, hall *Hall, house *conference.House) *Door {
-	d := &Door{Config: c, hall: hall, house: house, metrics: newMetrics(c.Metrics, hall)}
+func New(c Config, hall *Hall, house *conference.House, messages *message.Messages) *Door {
+	d := &Door{Config: c, hall: hall, house: house, messages: messages, metrics: newMetrics(c.Metrics, hall)}
 	o := socketio.DefaultServerOptions()
 	o.SetServeClient(false)
 	o.SetConnectTimeout(c.ConnectTimeout)

@@ -13,10 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rollcall/internal/conference"
+	"rollcall/internal/message"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
+	"rollcall/internal/webhook"
 )
 
 // opened is a door with a house behind it, on an SQLite database, and a web server in front of it.
@@ -39,20 +41,25 @@ func open(t *testing.T, change func(*Config)) *opened {
 		Changed: func(c []presence.Change) { house.Changed(c) },
 	})
 	n := notice.New(notice.Config{DB: db, Prefix: "t", Window: time.Second, DetailMax: 200, Log: log, Metrics: prometheus.NewRegistry()})
+	outbox, err := webhook.New(webhook.Config{DB: db, Endpoints: []webhook.Endpoint{{URL: "http://127.0.0.1:9/"}}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	house = conference.New(conference.Config{DB: db, Presence: p, Notices: n, Hall: hall, AutoCreate: true, MaxTreeBytes: 1 << 18, PollInterval: time.Second, DetailMax: 200, LogTree: "summary", Log: log, Metrics: prometheus.NewRegistry()})
+	messages := message.New(message.Config{DB: db, Presence: p, Notices: n, Hall: hall, Members: house.Members, PushTree: house.Push, AckTimeout: 10 * time.Second, Log: log, Metrics: prometheus.NewRegistry()})
 	o := &opened{}
 	c := Config{
 		Path: "/socket.io/", PingInterval: 10 * time.Second, PingTimeout: 10 * time.Second, AllowEIO3: true, EIO3PingInterval: 25 * time.Second, EIO3PingTimeout: time.Minute,
 		UpgradeTimeout: 5 * time.Second, ConnectTimeout: 5 * time.Second, MaxPayload: 1 << 16, MaxQueueBytes: 1 << 20, EventsPerSecond: 20, MaxSessionsPerUser: 10, NodeID: "n1",
-		Ready: func() error { return o.readiness() }, Log: log, Metrics: prometheus.NewRegistry(),
+		Ready: func() error { return o.readiness() }, Notices: n, Webhooks: outbox, Log: log, Metrics: prometheus.NewRegistry(),
 	}
 	if change != nil {
 		change(&c)
 	}
-	o.Door = New(c, hall, house)
+	o.Door = New(c, hall, house, messages)
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended []chan struct{}
-	for _, run := range []func(context.Context) error{n.Run, p.Run, house.Run, o.Run} {
+	for _, run := range []func(context.Context) error{n.Run, p.Run, house.Run, messages.Run, o.Run} {
 		done := make(chan struct{})
 		ended = append(ended, done)
 		go func() {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 
@@ -28,6 +29,15 @@ var handlers = map[string]handler{
 	"unwatch":              (*seat).onUnwatch,
 	"tree_resync":          (*seat).onResync,
 	"receive_client_event": (*seat).onClientEvent,
+	"chat message":         (*seat).onChat,
+	"chat_history":         (*seat).onChatHistory,
+	"direct_message":       (*seat).onDirect,
+	"todo":                 (*seat).onTodo,
+	"notice_ack":           (*seat).onNoticeAck,
+	"notice_read":          (*seat).onNoticeRead,
+	"inbox":                (*seat).onInbox,
+	"sign_in":              (*seat).onSignIn,
+	"same_screen":          (*seat).onSameScreen,
 }
 
 // dispatch is called by the library with every event of the seat, one after another: the name, the arguments, and the
@@ -93,6 +103,9 @@ func argument(args []any) (json.RawMessage, error) {
 	}
 	switch a := args[1].(type) {
 	case json.RawMessage:
+		if !utf8.Valid(a) { // handed on, it would cost everybody who receives it his connection
+			return nil, fault.Invalidf("the argument is not valid UTF-8")
+		}
 		return a, nil
 	case ackID, socketio.Ack:
 		return nil, nil

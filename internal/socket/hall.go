@@ -6,11 +6,14 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 
 	"rollcall/internal/conference"
+	"rollcall/internal/hall"
+	"rollcall/internal/message"
 	"rollcall/internal/presence"
 )
 
@@ -19,6 +22,7 @@ import (
 type Hall struct {
 	rooms *rooms
 	log   *slog.Logger
+	asked atomic.Uint64 // the last number under which an acknowledgement was asked for
 
 	mu       sync.Mutex       // guards the rest
 	sessions map[string]*seat // by session, from before it is opened until it is closed
@@ -141,64 +145,124 @@ func (h *Hall) PushRoster(conferenceID string, r conference.RosterPush) {
 	}
 }
 
-// find returns the seats of an audience.
-func (h *Hall) find(to conference.Audience) []*seat {
+// find returns the seats of an audience, each once.
+func (h *Hall) find(to hall.Audience) []*seat {
 	var candidates []*seat
 	switch {
 	case to.All && to.ConferenceID != "":
 		candidates = h.rooms.in(conferenceRoom(to.ConferenceID))
 	case to.All:
 		candidates = h.rooms.in(everybody)
+	case to.Lobby:
+		candidates = h.rooms.in(lobby)
 	default:
-		asked := make(map[string]bool, len(to.Users))
-		for _, user := range to.Users {
-			if !asked[user] {
-				asked[user] = true
-				candidates = append(candidates, h.rooms.in(userRoom(user))...)
-			}
-		}
+		candidates = h.named(to)
+	}
+	except := make(map[string]bool, len(to.Except))
+	for _, user := range to.Except {
+		except[user] = true
 	}
 	kept := candidates[:0]
 	for _, s := range candidates {
-		who := s.person()
-		if to.Except != "" && who.userID == to.Except && !s.system || !to.All && to.ConferenceID != "" && who.conferenceID != to.ConferenceID {
-			continue
+		if s.belongs(to, except) {
+			kept = append(kept, s)
 		}
-		kept = append(kept, s)
 	}
 	return kept
 }
 
+// named returns the seats of an audience's users, aliases and sessions.
+func (h *Hall) named(to hall.Audience) []*seat {
+	var list []*seat
+	seen := map[*seat]bool{}
+	add := func(seats ...*seat) {
+		for _, s := range seats {
+			if !seen[s] {
+				seen[s] = true
+				list = append(list, s)
+			}
+		}
+	}
+	for _, user := range to.Users {
+		add(h.rooms.in(userRoom(user))...)
+	}
+	for _, alias := range to.Aliases {
+		add(h.rooms.in(aliasRoom(alias))...)
+	}
+	for _, id := range to.Sessions {
+		if s := h.session(id); s != nil {
+			add(s)
+		}
+	}
+	return list
+}
+
+// belongs reports whether nothing in an audience leaves s out. except are its Except.
+func (s *seat) belongs(to hall.Audience, except map[string]bool) bool {
+	who := s.person()
+	switch {
+	case except[who.userID] && !s.system:
+		return false
+	case to.ExceptOf != "" && who.sessionID == to.ExceptOf:
+		return false
+	case len(to.ClientTypes) > 0 && !slices.Contains(to.ClientTypes, s.clientType):
+		return false
+	}
+	return to.All || to.ConferenceID == "" || who.conferenceID == to.ConferenceID
+}
+
 // Find implements conference.Hall.
-func (h *Hall) Find(to conference.Audience) []conference.Socket {
-	seats := h.find(to)
-	list := make([]conference.Socket, 0, len(seats))
+func (h *Hall) Find(to hall.Audience) []hall.Socket { return sockets(h.find(to)) }
+
+func sockets(seats []*seat) []hall.Socket {
+	list := make([]hall.Socket, 0, len(seats))
 	for _, s := range seats {
-		who := s.person()
-		list = append(list, conference.Socket{SessionID: who.sessionID, UserID: who.userID, ClientType: s.clientType, DeviceID: s.deviceID, IP: s.ip})
+		list = append(list, s.socket())
 	}
 	return list
 }
 
 // Emit implements conference.Hall.
-func (h *Hall) Emit(to conference.Audience, name string, args ...json.RawMessage) {
+func (h *Hall) Emit(to hall.Audience, name string, args ...json.RawMessage) []hall.Socket {
 	f, err := event(name, args...)
 	if err != nil {
 		h.log.Error("could not encode an event", slog.Any("error", err))
-		return
+		return nil
 	}
-	for _, s := range h.find(to) {
+	seats := h.find(to)
+	for _, s := range seats {
 		s.push(f)
 	}
+	return sockets(seats)
+}
+
+// EmitAcked implements message.Hall.
+func (h *Hall) EmitAcked(to hall.Audience, noticeID, name string, args ...json.RawMessage) []hall.Socket {
+	number := h.asked.Add(1) // the same for all receivers, so that the frame is encoded once
+	f, err := askedEvent(number, name, args...)
+	if err != nil {
+		h.log.Error("could not encode an event", slog.Any("error", err))
+		return nil
+	}
+	seats := h.find(to)
+	for _, s := range seats {
+		s.acks.expect(number, noticeID)
+		s.push(f)
+	}
+	return sockets(seats)
 }
 
 // EmitRoom implements conference.Hall.
 func (h *Hall) EmitRoom(conferenceID, exceptUser, name string, payload json.RawMessage) {
-	h.Emit(conference.Audience{All: true, ConferenceID: conferenceID, Except: exceptUser}, name, payload)
+	to := hall.Audience{All: true, ConferenceID: conferenceID}
+	if exceptUser != "" {
+		to.Except = []string{exceptUser}
+	}
+	h.Emit(to, name, payload)
 }
 
 // End implements conference.Hall.
-func (h *Hall) End(to conference.Audience, reason string) int {
+func (h *Hall) End(to hall.Audience, reason string) int {
 	ended := 0
 	for _, s := range h.find(to) {
 		if to.All && s.system { // it watches many conferences, of which this is one
@@ -274,7 +338,10 @@ func (h *Hall) excess(userID string, limit int, keep *seat) []*seat {
 	return others[:tooMany]
 }
 
-var _ conference.Hall = (*Hall)(nil)
+var (
+	_ conference.Hall = (*Hall)(nil)
+	_ message.Hall    = (*Hall)(nil)
+)
 
 // enter puts a seat into the rooms it belongs to.
 func (h *Hall) enter(s *seat, p person) {
@@ -282,8 +349,12 @@ func (h *Hall) enter(s *seat, p person) {
 	if p.userID != "" {
 		names = append(names, userRoom(p.userID))
 	}
-	if p.conferenceID != "" {
+	switch {
+	case p.conferenceID != "":
 		names = append(names, conferenceRoom(p.conferenceID))
+		s.sock.Leave(lobby)
+	case !s.system || s.conferenceID == "":
+		names = append(names, lobby)
 	}
 	s.sock.Join(names...)
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/conference"
+	"rollcall/internal/hall"
 	"rollcall/internal/storetest"
 )
 
@@ -111,7 +111,7 @@ func TestLimitHoldsForNobodies(t *testing.T) {
 		c.write(`421["user_login",{"userId":"anna"}]`)
 		c.until("431")
 	}
-	storetest.Eventually(t, func() bool { return len(o.hall.find(conference.Audience{Users: []string{"anna"}})) == 3 }, "the limit does not hold")
+	storetest.Eventually(t, func() bool { return len(o.hall.find(hall.Audience{Users: []string{"anna"}})) == 3 }, "the limit does not hold")
 }
 
 // A row larger than what may wait for a client is still a tree, and everybody who comes must get it.
@@ -154,7 +154,7 @@ func TestPollsGivenUpUnderPushes(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				o.hall.Emit(conference.Audience{All: true}, "filler", json.RawMessage(`"x"`))
+				o.hall.Emit(hall.Audience{All: true}, "filler", json.RawMessage(`"x"`))
 			}
 		}
 	})
@@ -190,7 +190,7 @@ func TestPusherDoesNotWaitForPoller(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 20 {
-			o.hall.Emit(conference.Audience{Users: []string{"anna"}}, "filler", big)
+			o.hall.Emit(hall.Audience{Users: []string{"anna"}}, "filler", big)
 		}
 	}()
 	storetest.EventuallyWithin(t, 900*time.Millisecond, func() bool {

@@ -42,16 +42,24 @@ func newFrame(data []byte, binary bool) *frame {
 
 // event encodes a Socket.IO event of namespace / with its arguments.
 func event(name string, args ...json.RawMessage) (*frame, error) {
+	return encodeEvent([]byte("42"), name, args)
+}
+
+// askedEvent encodes an event that the client is to acknowledge under a number.
+func askedEvent(number uint64, name string, args ...json.RawMessage) (*frame, error) {
+	return encodeEvent(strconv.AppendUint([]byte("42"), number, 10), name, args)
+}
+
+func encodeEvent(head []byte, name string, args []json.RawMessage) (*frame, error) {
 	quoted, err := rawjson.Encode(name)
 	if err != nil {
 		return nil, fmt.Errorf("encode event name: %w", err)
 	}
-	size := len(quoted) + 4
+	size := len(head) + len(quoted) + 2
 	for _, a := range args {
 		size += len(a) + 1
 	}
-	data := append(make([]byte, 0, size), "42["...)
-	data = append(data, quoted...)
+	data := append(append(append(make([]byte, 0, size), head...), '['), quoted...)
 	for _, a := range args {
 		data = append(append(data, ','), a...)
 	}

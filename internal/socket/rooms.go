@@ -168,6 +168,10 @@ func (r *rooms) size(name socketio.Room) int {
 // everybody is the room of all sockets.
 const everybody socketio.Room = "all"
 
-// The rooms of a conference (its people and who watches it) and of a user's sockets.
+// lobby is the room of those that are in no conference.
+const lobby socketio.Room = "lobby"
+
+// The rooms of a conference (its people and who watches it), of a user's sockets, and of those with an alias.
 func conferenceRoom(id string) socketio.Room { return socketio.Room("conference:" + id) }
 func userRoom(id string) socketio.Room       { return socketio.Room("user:" + id) }
+func aliasRoom(alias string) socketio.Room   { return socketio.Room("alias:" + alias) }

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bytes"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 
+	"rollcall/internal/hall"
 	"rollcall/internal/presence"
 )
 
@@ -28,7 +30,9 @@ type seat struct {
 	ip    string
 	lane  lane
 	limit limit
+	alias string // the tokenId of its last user_login; used in the lane only
 
+	acks     acks
 	polite   atomic.Bool  // the client said that it leaves
 	lastSign atomic.Int64 // when it was last heard of, in milliseconds since 1970
 
@@ -85,8 +89,27 @@ func (s *seat) onPacket(args ...any) {
 	if !ok || p.Type != packet.MESSAGE {
 		return
 	}
-	if text, ok := p.Data.(*types.StringBuffer); ok && text.Len() == 1 && text.Bytes()[0] == '1' { // Socket.IO DISCONNECT
+	text, ok := p.Data.(*types.StringBuffer)
+	if !ok || text.Len() == 0 {
+		return
+	}
+	switch b := text.Bytes(); {
+	case len(b) == 1 && b[0] == '1': // Socket.IO DISCONNECT
 		s.polite.Store(true)
+	case b[0] == '3': // Socket.IO ACK
+		s.acknowledged(b[1:])
+	case b[0] == '6': // Socket.IO BINARY_ACK: the number of its attachments comes first
+		_, rest, _ := bytes.Cut(b[1:], []byte("-"))
+		s.acknowledged(rest)
+	}
+}
+
+// socket describes the seat to other packages.
+func (s *seat) socket() hall.Socket {
+	who := s.person()
+	return hall.Socket{
+		SessionID: who.sessionID, UserID: who.userID, UserName: who.userName, ConferenceID: who.conferenceID,
+		ClientType: s.clientType, DeviceID: s.deviceID, IP: s.ip, System: s.system,
 	}
 }
 

@@ -1,0 +1,105 @@
+package message
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"rollcall/internal/hall"
+	"rollcall/internal/notice"
+	"rollcall/internal/store"
+)
+
+const (
+	pushItems = 50        // items of one push_message
+	pageBytes = 256 << 10 // of the messages in a page, unless its reader wants less
+)
+
+// Page is a page of an inbox, newest first.
+type Page struct {
+	Items  []Item // never nil
+	Next   string // "" at the end
+	Unread notice.Unread
+}
+
+// inboxPush is the payload of push_message.
+type inboxPush struct {
+	Unread notice.Unread `json:"unread"`
+	Items  []Item        `json:"items"`
+	More   bool          `json:"more"`
+}
+
+// viewOf is what a socket sees of its user's inbox.
+func viewOf(s hall.Socket) notice.View {
+	return notice.View{UserID: s.UserID, ConferenceID: s.ConferenceID, ClientType: s.ClientType}
+}
+
+// Inbox returns a page of what was said to a user. A page ends before its limit when its messages are above 256 KiB
+// together, or above q.MaxBytes. A cursor that is not one is a fault of kind Invalid with code bad_cursor.
+func (m *Messages) Inbox(ctx context.Context, v notice.View, q notice.InboxQuery) (Page, error) {
+	return m.pageOf(ctx, v, q)
+}
+
+// pageOf reads a page and the counts in one snapshot.
+func (m *Messages) pageOf(ctx context.Context, v notice.View, q notice.InboxQuery) (Page, error) {
+	q.MaxBytes = cmp.Or(q.MaxBytes, pageBytes)
+	var p Page
+	err := m.DB.Read(ctx, func(ctx context.Context, _ *gorm.DB) error {
+		items, next, err := m.Notices.Inbox(ctx, v, q)
+		if err != nil {
+			return err
+		}
+		p = Page{Items: itemsOf(items), Next: next}
+		p.Unread, err = m.Notices.Unread(ctx, v)
+		return err
+	})
+	if err != nil {
+		return Page{}, fmt.Errorf("read an inbox: %w", err)
+	}
+	return p, nil
+}
+
+// Login pushes push_message to a socket, with all also what was read, and returns what is unread. A socket without a
+// session, as system clients are, is only told the counts.
+func (m *Messages) Login(ctx context.Context, s hall.Socket, all bool) (notice.Unread, error) {
+	p, err := m.pageOf(ctx, viewOf(s), notice.InboxQuery{UnreadOnly: !all, Limit: pushItems})
+	if err != nil {
+		return notice.Unread{}, err
+	}
+	if s.SessionID == "" {
+		return p.Unread, nil
+	}
+	return p.Unread, m.pushInbox(s, p)
+}
+
+// tellSockets pushes the counts of a user to his sockets, but for those of a session: each as it sees them.
+func (m *Messages) tellSockets(ctx context.Context, userID, exceptSession string) error {
+	sessions := map[notice.View][]string{}
+	for _, s := range m.Hall.Find(hall.Audience{Users: []string{userID}, ExceptOf: exceptSession}) {
+		if s.SessionID != "" {
+			sessions[viewOf(s)] = append(sessions[viewOf(s)], s.SessionID)
+		}
+	}
+	for v, list := range sessions {
+		unread, err := m.Notices.Unread(ctx, v)
+		if err != nil {
+			return err
+		}
+		var payload json.RawMessage
+		if payload, err = encode(inboxPush{Unread: unread, Items: []Item{}}); err != nil {
+			return err
+		}
+		m.Hall.Emit(hall.Audience{Sessions: list}, inboxEvent, payload)
+	}
+	return nil
+}
+
+// tellLater has the sockets of a user told once the transaction of ctx, if it carries one, is committed.
+func (m *Messages) tellLater(ctx context.Context, userID, exceptSession string) {
+	store.AfterCommit(ctx, func() {
+		m.note("tell other devices what is unread", m.tellSockets(context.WithoutCancel(store.Outside(ctx)), userID, exceptSession))
+	})
+}
