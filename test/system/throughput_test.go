@@ -1,0 +1,87 @@
+package system_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/id"
+	"rollcall/internal/store"
+	"rollcall/internal/storetest"
+)
+
+// posters is how many callers post at the same time.
+const posters = 64
+
+// race runs ways of doing the same in turn, so that whatever else the machine does meets all of them, and returns the
+// median of each, per second.
+func race(rounds, count int, ways ...func(i int)) []float64 {
+	speeds := make([][]float64, len(ways))
+	for range rounds {
+		for way, do := range ways {
+			begin := time.Now()
+			parallel(count, posters, do)
+			speeds[way] = append(speeds[way], float64(count)/time.Since(begin).Seconds())
+		}
+	}
+	medians := make([]float64, len(ways))
+	for way, list := range speeds {
+		slices.Sort(list)
+		medians[way] = list[len(list)/2]
+	}
+	return medians
+}
+
+// Posts without an Idempotency-Key share transactions. With one, each is committed in a transaction with its key.
+func TestPostedNoticesPerSecond(t *testing.T) {
+	s := launch(t, store.MySQL, settings{"build": "quick"})
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: posters}}
+	var accepted atomic.Int64
+	post := func(i int, key string) {
+		body := fmt.Sprintf(`{"to":{"users":["user%d"]},"body":"hi"}`, i%posters)
+		req, err := http.NewRequest("POST", s.base+"/api/v1/notices", bytes.NewReader([]byte(body)))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if key != "" {
+			req.Header.Set("Idempotency-Key", key)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusAccepted || !strings.Contains(string(text), `"queued":1`) {
+			t.Errorf("a notice was answered %d %s", resp.StatusCode, text)
+			return
+		}
+		accepted.Add(1)
+	}
+	shared := func(i int) { post(i, "") }
+	alone := func(i int) { post(i, id.New()) }
+	parallel(posters, posters, alone)
+	count, rounds := storetest.Size(3200, 640), storetest.Size(9, 5)
+	transactions := func(do func(i int)) float64 {
+		before := s.metric("rollcall_db_transactions_total")
+		parallel(count, posters, do)
+		return s.metric("rollcall_db_transactions_total") - before
+	}
+	few, many := transactions(shared), transactions(alone)
+	speeds := race(rounds, count, shared, alone)
+	var stored int
+	if err := s.pool().QueryRow("SELECT COUNT(*) FROM notices WHERE event = 'notice'").Scan(&stored); err != nil || stored != int(accepted.Load()) {
+		t.Errorf("%d notices are stored, %d were accepted: %v", stored, accepted.Load(), err)
+	}
+	storetest.Show(t, "%d keep-alive callers of one process, medians of %d alternating rounds of %d: %.0f POST /notices a second (%.0f transactions for %d), %.0f with an Idempotency-Key, which is committed with its notice (%.0f transactions, %.1f times)",
+		posters, rounds, count, speeds[0], few, count, speeds[1], many, speeds[0]/speeds[1])
+}
