@@ -53,9 +53,9 @@ func (a *agenda) run(ctx context.Context) {
 		}
 		wait := retryAfter
 		a.house.guard(a.work, func() {
-			var err error
-			if wait, err = a.round(ctx); err != nil {
-				wait = retryAfter
+			next, err := a.round(ctx)
+			if wait = next; err != nil {
+				wait = min(wait, retryAfter) // not longer for the sake of one that fails: others are due meanwhile
 			}
 			if ctx.Err() == nil {
 				a.house.note(a.work, err)
@@ -65,13 +65,14 @@ func (a *agenda) run(ctx context.Context) {
 	}
 }
 
-// round does what is due, and returns how long it is until there is more.
+// round does what is due, and returns how long it is until there is more, also when some of it failed.
 func (a *agenda) round(ctx context.Context) (time.Duration, error) {
 	var last dueRow
+	var failed error
 	for {
 		now, rows, err := a.read(ctx, last)
 		if err != nil {
-			return 0, err
+			return retryAfter, err
 		}
 		due := rows
 		for i, r := range rows {
@@ -81,13 +82,13 @@ func (a *agenda) round(ctx context.Context) (time.Duration, error) {
 			}
 		}
 		if err := a.each(ctx, due); err != nil {
-			return 0, err
+			failed = err
 		}
 		switch {
 		case len(due) < len(rows):
-			return min(time.Duration(rows[len(due)].DueAt-now)*time.Millisecond, lookEvery), nil
+			return min(time.Duration(rows[len(due)].DueAt-now)*time.Millisecond, lookEvery), failed
 		case len(rows) < dueBatch:
-			return lookEvery, nil
+			return lookEvery, failed
 		}
 		last = rows[len(rows)-1]
 	}

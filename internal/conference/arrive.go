@@ -3,6 +3,7 @@ package conference
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"gorm.io/gorm"
@@ -31,6 +32,15 @@ func (h *House) Arrive(ctx context.Context, s presence.Session) (presence.Arriva
 	}
 	arrival, err := h.Presence.Open(ctx, s)
 	if err != nil {
+		return presence.Arrival{}, err
+	}
+	// Once more: who bars somebody ends his sessions after the commit, and would not see one that was being opened.
+	if err := h.mayEnter(ctx, s); err != nil {
+		why := presence.Lost
+		if errors.Is(err, errBarred) {
+			why = presence.Kicked
+		}
+		h.Presence.Close(s.ID, why)
 		return presence.Arrival{}, err
 	}
 	for _, id := range arrival.Superseded {

@@ -3,17 +3,14 @@ package conference
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-
-	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/presence"
 )
 
-// bars knows whether anybody at all is kept out. All who arrive while one look at the table is under way share the
-// next one: nobody is let in by an answer older than his arrival, and a storm of joins is a handful of queries.
+// bars knows who is kept out. All who arrive while one look at the table is under way share the next one: nobody is let
+// in by an answer older than his question, and a storm of joins is a handful of queries, whoever is barred.
 type bars struct {
 	house *House
 
@@ -22,11 +19,12 @@ type bars struct {
 	next    *barsLook // nil if nobody waits
 }
 
-// barsLook is one look at the table. done is closed when the rest is known.
+// barsLook is one look at the table, for users. done is closed when the rest is known.
 type barsLook struct {
-	done chan struct{}
-	any  bool
-	err  error
+	users []string
+	done  chan struct{}
+	found presence.Bars
+	err   error
 }
 
 // errBarred is returned to whoever is kept out for a while.
@@ -34,37 +32,34 @@ var errBarred = fault.New(fault.Forbidden, "forbidden", "you may not come in for
 
 // mayEnter refuses who is barred from a conference, or from everywhere.
 func (h *House) mayEnter(ctx context.Context, s presence.Session) error {
-	anybody, err := h.bars.anybody(ctx)
-	if err != nil || !anybody {
-		return err
-	}
-	barred, err := h.Presence.Barred(ctx, s.UserID, s.ConferenceID)
-	if err == nil && barred {
+	found, err := h.bars.of(ctx, s.UserID)
+	if err == nil && found.Keep(s.UserID, s.ConferenceID) {
 		err = errBarred
 	}
 	return err
 }
 
-// anybody reports whether anybody is barred now.
-func (b *bars) anybody(ctx context.Context) (bool, error) {
+// of returns bars, those of a user among them.
+func (b *bars) of(ctx context.Context, userID string) (presence.Bars, error) {
 	b.mu.Lock()
 	if b.next == nil {
 		b.next = &barsLook{done: make(chan struct{})}
 	}
 	look := b.next
+	look.users = append(look.users, userID)
 	if !b.looking {
 		if b.looking = b.house.working.Go(b.work); !b.looking {
 			b.next = nil
 			b.mu.Unlock()
-			return false, fault.Away(errors.New("the house is closed"))
+			return nil, fault.Away(errors.New("the house is closed"))
 		}
 	}
 	b.mu.Unlock()
 	select {
 	case <-look.done:
-		return look.any, look.err
+		return look.found, look.err
 	case <-ctx.Done():
-		return false, fault.Away(context.Cause(ctx))
+		return nil, fault.Away(context.Cause(ctx))
 	}
 }
 
@@ -81,18 +76,7 @@ func (b *bars) work() {
 		}
 		b.mu.Unlock()
 		look.err = errors.New("it panicked")
-		b.house.guard("look for bars", func() { look.any, look.err = b.read() })
+		b.house.guard("look for bars", func() { look.found, look.err = b.house.Presence.Bars(b.house.ctx, look.users) })
 		close(look.done)
 	}
-}
-
-func (b *bars) read() (bool, error) {
-	var found []string
-	err := b.house.DB.Read(b.house.ctx, func(_ context.Context, tx *gorm.DB) error {
-		return tx.Table("presence_bars").Limit(1).Pluck("user_id", &found).Error
-	})
-	if err != nil {
-		return false, fmt.Errorf("look for bars: %w", err)
-	}
-	return len(found) > 0, nil
 }

@@ -88,12 +88,12 @@ func putConference(tx *gorm.DB, row conferenceRow) error {
 	return nil
 }
 
-// end ends a conference, whose lock tx holds: its timer stops before its tree freezes.
+// end ends a conference, whose lock tx holds: its timer stops, and whoever shares does no more, before its tree freezes.
 func (h *House) end(ctx context.Context, tx *gorm.DB, row *conferenceRow) error {
 	if err := h.halt(ctx, tx, row.ID); err != nil {
 		return err
 	}
-	if err := dropShare(tx, row.ID); err != nil {
+	if err := h.EndShare(ctx, row.ID, "", ShareEnded); err != nil {
 		return err
 	}
 	at := now()
@@ -113,11 +113,16 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 		if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 			return err
 		}
-		if _, ok, err := readConference(tx, conferenceID); err != nil || !ok {
-			if err == nil {
-				err = ErrNoConference
-			}
+		row, ok, err := readConference(tx, conferenceID)
+		switch {
+		case err != nil:
 			return err
+		case !ok:
+			return ErrNoConference
+		case row.EndedAt == nil: // else nobody shares
+			if err := h.EndShare(ctx, conferenceID, "", ShareEnded); err != nil {
+				return err
+			}
 		}
 		for table, column := range map[string]string{"conferences": "id", "conference_nodes": "conference_id", "conference_timers": "conference_id", "conference_shares": "conference_id"} {
 			if err := tx.Exec("DELETE FROM "+table+" WHERE "+column+" = ?", conferenceID).Error; err != nil {
@@ -127,8 +132,8 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 		if _, err := h.Presence.ReplaceMembers(ctx, conferenceID, nil); err != nil {
 			return err
 		}
-		store.AfterCommit(ctx, func() { h.empty(store.Outside(ctx), conferenceID) })
-		_, err := h.raiseContent(ctx, tx, conferenceID)
+		store.AfterCommit(ctx, func() { h.empty(ctx, conferenceID) })
+		_, err = h.raiseContent(ctx, tx, conferenceID)
 		return err
 	})
 }
@@ -137,6 +142,8 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 func (h *House) empty(ctx context.Context, conferenceID string) {
 	const reason = "conference_deleted"
 	h.Hall.End(hall.Audience{All: true, ConferenceID: conferenceID}, reason)
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
 	ids, err := h.Presence.CloseConference(ctx, conferenceID)
 	for _, id := range ids { // of sockets that were just coming in
 		h.Hall.EndSession(id, reason)

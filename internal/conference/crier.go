@@ -61,6 +61,10 @@ func (h *House) Record(ctx context.Context, changes []presence.Change) error {
 // comingsAndGoings returns what the backend is told of changes.
 func comingsAndGoings(changes []presence.Change) []webhook.Event {
 	var events []webhook.Event
+	after := map[string]int{} // who went and who came in the same transaction never left a room empty
+	for _, c := range changes {
+		after[c.ConferenceID] = c.Online
+	}
 	for _, c := range changes {
 		if !announced(c) {
 			continue
@@ -70,7 +74,7 @@ func comingsAndGoings(changes []presence.Change) []webhook.Event {
 			e.Type, e.Data["reason"] = "presence.offline", string(c.Reason)
 		}
 		events = append(events, e)
-		if c.Online == 0 {
+		if c.Online == 0 && after[c.ConferenceID] == 0 {
 			events = append(events, webhook.Event{Type: "conference.empty", ConferenceID: c.ConferenceID, At: c.At, Data: map[string]any{"online": 0}})
 		}
 	}

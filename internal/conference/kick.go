@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"time"
 
 	"rollcall/internal/hall"
 	"rollcall/internal/id"
@@ -22,7 +23,9 @@ func (h *House) Kick(ctx context.Context, userID, conferenceID, reason string) i
 	n := len(h.Hall.Find(to))
 	store.AfterCommit(ctx, func() {
 		h.Hall.End(to, reason)
-		ids, err := h.Presence.CloseUser(store.Outside(ctx), userID, conferenceID)
+		ctx, cancel := afterwards(ctx)
+		defer cancel()
+		ids, err := h.Presence.CloseUser(ctx, userID, conferenceID)
 		for _, id := range ids { // of sockets that were just coming in
 			h.Hall.EndSession(id, reason)
 		}
@@ -32,6 +35,15 @@ func (h *House) Kick(ctx context.Context, userID, conferenceID, reason string) i
 	})
 	return n
 }
+
+// afterwards is the context of what goes on once a transaction is committed. It does not end with the request that asked
+// for the transaction: whoever hangs up has it done all the same.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(store.Outside(ctx)), afterTimeout)
+}
+
+// afterTimeout is for the work of two short transactions, in a queue.
+const afterTimeout = 10 * time.Second
 
 // Disconnect ends one session for good and reports whether it is on this node.
 func (h *House) Disconnect(ctx context.Context, sessionID, reason string) bool {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/fault"
 	"rollcall/internal/hall"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
@@ -86,6 +87,30 @@ func TestMembers(t *testing.T) {
 			if len(asked) != 1 {
 				t.Errorf("answer %d: asked %v", i, asked)
 			}
+		}
+	})
+}
+
+// A notice to a conference with more members than are returned used to reach the first of them, and was answered as if
+// it had reached all.
+func TestNoMemberIsLeftOut(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := build(t, db, nil)
+		list := make([]presence.Member, maxMembers)
+		for i := range list {
+			list[i] = presence.Member{UserID: fmt.Sprint("u", i), Sort: int64(i)}
+		}
+		if err := b.presence.AddMembers(t.Context(), "42", list); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Members(t.Context(), "42", ""); err != nil || len(got) != maxMembers {
+			t.Errorf("%d members, %v", len(got), err)
+		}
+		if err := b.presence.AddMembers(t.Context(), "42", []presence.Member{{UserID: "last", Sort: maxMembers}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Members(t.Context(), "42", ""); !fault.Is(err, fault.Invalid) {
+			t.Errorf("of one more: %d members, %v", len(got), err)
 		}
 	})
 }

@@ -48,17 +48,25 @@ func registered(tx *gorm.DB, conferenceID string, limit int) (users []string, er
 // maxMembers is the most users that Members returns.
 const maxMembers = 10_000
 
-// Members returns who belongs to a conference, at most 10,000 users: its registered members, else those whom the
-// backend names when it is asked for the sake of askedBy ("" is nobody), else who is online or reconnecting in it. Asking
-// takes up to 2 s; it is better not done in a transaction.
+// errManyMembers is better than to leave somebody out of what is said to all members, and not to say so.
+var errManyMembers = fault.Invalidf("the conference has more than %d members, too many to be addressed at once", maxMembers)
+
+// Members returns who belongs to a conference: its registered members, else the first 10,000 whom the backend names when
+// it is asked for the sake of askedBy ("" is nobody), else who is online or reconnecting in it. More than 10,000 of ours are
+// an Invalid fault. Asking takes up to 2 s; it is better not done in a transaction.
 func (h *House) Members(ctx context.Context, conferenceID, askedBy string) ([]string, error) {
 	var users []string
 	err := h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
-		users, err = registered(tx, conferenceID, maxMembers)
+		users, err = registered(tx, conferenceID, maxMembers+1)
 		return err
 	})
-	if err != nil || len(users) > 0 {
-		return users, err
+	switch {
+	case err != nil:
+		return nil, err
+	case len(users) > maxMembers:
+		return nil, errManyMembers
+	case len(users) > 0:
+		return users, nil
 	}
 	if h.MembersURL != "" {
 		if users, err := h.asked.members(ctx, conferenceID, askedBy); err == nil {
@@ -67,10 +75,13 @@ func (h *House) Members(ctx context.Context, conferenceID, askedBy string) ([]st
 	}
 	err = h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Table("presence").Where("conference_id = ? AND state IN ?", conferenceID, []presence.State{presence.Online, presence.Reconnecting}).
-			Order("user_id").Limit(maxMembers).Pluck("user_id", &users).Error
+			Order("user_id").Limit(maxMembers+1).Pluck("user_id", &users).Error
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read who is in the conference: %w", err)
+	}
+	if len(users) > maxMembers {
+		return nil, errManyMembers
 	}
 	return users, nil
 }

@@ -3,6 +3,7 @@ package conference
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"gorm.io/gorm"
@@ -244,5 +245,42 @@ func TestShareSurvivesRestart(t *testing.T) {
 			t.Fatal("the sharing ended before its grace")
 		}
 		b.again(t).shareEnds(t, "42", "anna", "lost")
+	})
+}
+
+// The end of a conference ends the sharing in it, before the tree freezes, and so does its deletion. It used to leave
+// isShare at "1" for ever, and the backend was never told.
+func TestShareEndsWithItsConference(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b, yes, no := build(t, db, nil), true, false
+		session := b.arrive(t, "anna", "42")
+		b.share(t, "42", "anna", session)
+		if _, err := b.Register(t.Context(), "42", Registration{Ended: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		b.shareEnds(t, "42", "anna", "ended")
+		want := []string{`presence.online {"online":1,"userId":"anna","userName":""}`, `screen_share.ended {"reason":"ended","userId":"anna","userName":""}`, `conference.ended {}`, `{"conferenceId":"42","userId":"anna","userName":""}`}
+		if got := b.told(t, "42"); !slices.Equal(got, want) {
+			t.Errorf("the backend is told\n%q, want\n%q", got, want)
+		}
+		if _, err := b.Register(t.Context(), "42", Registration{Ended: &no}); err != nil {
+			t.Fatal(err)
+		}
+		b.share(t, "42", "anna", session) // it lives again, and so may she
+		if err := b.Remove(t.Context(), "42"); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.told(t, "42"); !slices.Contains(got[3:], want[1]) {
+			t.Errorf("after the deletion the backend is told %q", got)
+		}
+		if s := b.section(t, "42", "sameScreen"); s != "" || b.rows(t, "conference_shares", "42") != 0 {
+			t.Errorf("of a deleted conference is left %s", s)
+		}
+		if _, err := b.Register(t.Context(), "43", Registration{Ended: &yes}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Remove(t.Context(), "43"); err != nil {
+			t.Errorf("deleting a conference that is over: %v", err)
+		}
 	})
 }

@@ -158,8 +158,10 @@ func (h *House) finish(ctx context.Context, tx *gorm.DB, conferenceID string, no
 	if _, err := h.save(ctx, tx, d); err != nil {
 		return err
 	}
-	h.metrics.timers.Inc()
-	store.AfterCommit(ctx, func() { h.tellAt(conferenceID, "timer_finished", row.EndsAt) })
+	store.AfterCommit(ctx, func() {
+		h.metrics.timers.Inc()
+		h.tellAt(conferenceID, "timer_finished", row.EndsAt)
+	})
 	return h.Webhooks.Append(ctx, []webhook.Event{{Type: "timer.finished", ConferenceID: conferenceID, At: row.EndsAt, Data: map[string]any{"durationMs": t.durationMs}}})
 }
 

@@ -1,7 +1,9 @@
 package conference
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -209,6 +211,54 @@ func TestTimerOfEndedConference(t *testing.T) {
 		}
 		if b.rows(t, "conference_timers", "42")+b.rows(t, "conference_timers", "43") != 0 {
 			t.Error("timers are planned that nobody will see")
+		}
+	})
+}
+
+// A command finishes a timer that is due before it finds out that it does not fit, and all of that is undone. The end
+// used to be counted all the same, and again when it was committed.
+func TestEndIsCountedOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := build(t, db, nil)
+		b.stop()
+		b.command(t, "42", "start", 1)
+		storetest.Eventually(t, func() bool { at, err := db.Now(t.Context()); return err == nil && at > b.endsAt(t, "42") }, "time does not pass")
+		if _, err := b.Timer(t.Context(), "42", "pause", nil); !fault.Is(err, fault.Conflict) {
+			t.Errorf("pause after the end: %v", err)
+		}
+		if n := b.counted(t, "rollcall_timers_finished_total"); n != 0 || len(b.hall.heard("timer_finished")) != 0 {
+			t.Errorf("%v ends were counted of one that was undone", n)
+		}
+		b.command(t, "42", "start", 60_000) // fits: the end comes first
+		if n := b.counted(t, "rollcall_timers_finished_total"); n != 1 || len(b.hall.heard("timer_finished")) != 1 {
+			t.Errorf("%v ends were counted", n)
+		}
+	})
+}
+
+// One conference whose timer cannot be finished does not make those of the others late. They had to wait for half a
+// second, until it was tried again.
+func TestOneFailureMakesNobodyLate(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := build(t, db, nil)
+		b.stop()
+		b.command(t, "broken", "start", 1)
+		b.command(t, "good", "start", 150)
+		ends, late, ctx := b.endsAt(t, "good"), make(chan int64, 1), t.Context()
+		a := b.agenda("conference_timers", "ends_at", "finish timers", func(ctx context.Context, conferenceID string) error {
+			if conferenceID == "broken" {
+				return errors.New("broken")
+			}
+			now, err := db.Now(ctx)
+			late <- now - ends
+			return errors.Join(err, b.timerDue(ctx, conferenceID))
+		})
+		ctx, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() { defer close(done); a.run(ctx) }()
+		defer func() { stop(); <-done }()
+		if ms := <-late; ms < 0 || ms > punctual {
+			t.Errorf("%d ms late", ms)
 		}
 	})
 }

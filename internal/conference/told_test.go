@@ -1,9 +1,14 @@
 package conference
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
+
+	"gorm.io/gorm"
 
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
@@ -88,5 +93,103 @@ func TestPanicIsCaught(t *testing.T) {
 	b.shows(t, "headData", `{"onLineNumber":1}`)
 	if n := b.counted(t, "rollcall_conference_panics_total"); n != 2 {
 		t.Errorf("%v panics were counted", n)
+	}
+}
+
+// Somebody is barred while he is on his way in: he was looked at before, and whoever sends barred users out looked for
+// his session before it was there. He used to stay in.
+func TestBarredOnTheWay(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := build(t, db, nil)
+		b.arrive(t, "ben", "42")
+		s, arrived := newSession("anna", "42"), make(chan error, 1)
+		err := db.Write(t.Context(), func(ctx context.Context, tx *gorm.DB) error {
+			if err := presence.Lock(ctx, tx, []string{"42"}); err != nil { // his session cannot be committed meanwhile
+				return err
+			}
+			go func() { _, err := b.Arrive(t.Context(), s); arrived <- err }()
+			storetest.Eventually(t, func() bool { return b.Holds(s.ID) }, "he is not on his way")
+			return b.presence.Bar(ctx, "anna", "", now()+60_000)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-arrived; !errors.Is(err, errBarred) {
+			t.Errorf("who was barred on the way in: %v", err)
+		}
+		storetest.Eventually(t, func() bool { return b.stateOf(t, "anna") == presence.Offline && !b.Holds(s.ID) }, "he is still in")
+		if got := b.stateOf(t, "ben"); got != presence.Online {
+			t.Errorf("ben is %s", got)
+		}
+	})
+}
+
+// stateOf returns what is said of a user in conference 42.
+func (b *built) stateOf(t *testing.T, user string) presence.State {
+	t.Helper()
+	who := [2]string{"42", user}
+	states, err := b.presence.StateOf(t.Context(), [][2]string{who})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return states[who].State
+}
+
+// All who arrive during a look share the next one, also while somebody is barred: it used to be one query for each.
+func TestBarsAreAskedForTogether(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := build(t, db, nil)
+		if err := b.presence.Bar(t.Context(), "u7", "", now()+60_000); err != nil {
+			t.Fatal(err)
+		}
+		const many = 600 // more than one statement holds
+		waiting := func() (n int) {
+			b.bars.mu.Lock()
+			defer b.bars.mu.Unlock()
+			if b.bars.next != nil {
+				n = len(b.bars.next.users)
+			}
+			return n
+		}
+		b.bars.mu.Lock()
+		b.bars.looking = true // as far as they know
+		b.bars.mu.Unlock()
+		var all sync.WaitGroup
+		for i := range many {
+			all.Go(func() {
+				err := b.mayEnter(t.Context(), newSession(fmt.Sprint("u", i), "42"))
+				if errors.Is(err, errBarred) != (i == 7) || i != 7 && err != nil {
+					t.Errorf("u%d: %v", i, err)
+				}
+			})
+		}
+		storetest.Eventually(t, func() bool { return waiting() == many }, "not all wait for the same look")
+		b.bars.work()
+		all.Wait()
+	})
+}
+
+// In one transaction one goes and another comes: the room was never empty, and a backend that closes empty meetings must
+// not hear that it was.
+func TestRoomIsNotEmptyInBetween(t *testing.T) {
+	gone := presence.Change{ConferenceID: "42", UserID: "anna", From: presence.Online, To: presence.Offline, Reason: presence.Left}
+	came := presence.Change{ConferenceID: "42", UserID: "ben", From: presence.Offline, To: presence.Online, Online: 1}
+	elsewhere := gone
+	elsewhere.ConferenceID = "43"
+	for _, c := range []struct {
+		changes []presence.Change
+		want    []string
+	}{
+		{[]presence.Change{gone}, []string{"presence.offline 42", "conference.empty 42"}},
+		{[]presence.Change{gone, came}, []string{"presence.offline 42", "presence.online 42"}},
+		{[]presence.Change{gone, elsewhere, came}, []string{"presence.offline 42", "presence.offline 43", "conference.empty 43", "presence.online 42"}},
+	} {
+		var got []string
+		for _, e := range comingsAndGoings(c.changes) {
+			got = append(got, e.Type+" "+e.ConferenceID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("told %q, want %q", got, c.want)
+		}
 	}
 }

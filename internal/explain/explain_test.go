@@ -154,7 +154,7 @@ func TestDeliveryStates(t *testing.T) {
 	d := open(t, storetest.Open(t, store.SQLite))
 	words := map[string]string{
 		notice.Queued: "waits for him", notice.Sent: "was sent to the device d1 (web)", notice.Acked: "was acknowledged", notice.Read: "was read",
-		notice.Expired: "expired before", notice.Unreached: "did not reach him in time", notice.Recalled: "was taken back", "odd": "is in the state odd",
+		notice.Expired: "expired before", notice.Unreached: "did not reach him", notice.Recalled: "was taken back", "odd": "is in the state odd",
 	}
 	for state := range words {
 		d.say(10, d.to7(20, state))

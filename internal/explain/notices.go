@@ -101,7 +101,7 @@ func (l *line) addDelivery(d notice.Delivered) {
 	case notice.Expired:
 		say(d.At, notice.Expired, "expired before he got it"+l.whereHeWas(d))
 	case notice.Unreached:
-		say(d.At, notice.Unreached, "did not reach him in time, and the backend was told"+l.whereHeWas(d))
+		say(d.At, notice.Unreached, "did not reach him"+l.whereHeWas(d))
 	case notice.Recalled:
 		say(d.At, notice.Recalled, "was taken back")
 	case notice.Acked:

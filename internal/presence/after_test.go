@@ -109,8 +109,8 @@ func TestBars(t *testing.T) {
 		later, before := time.Now().Add(time.Hour).UnixMilli(), time.Now().Add(-time.Second).UnixMilli()
 		barred := func(user, conf string, want bool) {
 			t.Helper()
-			if got, err := p.Barred(t.Context(), user, conf); err != nil || got != want {
-				t.Errorf("%s in %q: %v, %v", user, conf, got, err)
+			if bars, err := p.Bars(t.Context(), []string{"x", user, user}); err != nil || bars.Keep(user, conf) != want {
+				t.Errorf("%s in %q: %v, %v", user, conf, bars, err)
 			}
 		}
 		for _, b := range []barRow{{"anna", "c", later}, {"bob", "", later}, {"eve", "c", before}} {

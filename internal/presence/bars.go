@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -34,17 +35,31 @@ func (p *Presence) Bar(ctx context.Context, userID, conferenceID string, until i
 	return nil
 }
 
-// Barred reports whether a user is kept out of a conference, or, when that is "", of all. It joins the snapshot or
-// transaction of ctx.
-func (p *Presence) Barred(ctx context.Context, userID, conferenceID string) (barred bool, err error) {
+// Bars are who is kept out of what: pairs of conference, "" for all of them, and user.
+type Bars map[[2]string]bool
+
+// Keep reports whether a user is kept out of a conference, or, when that is "", of all.
+func (b Bars) Keep(userID, conferenceID string) bool {
+	return b[pair{"", userID}] || b[pair{conferenceID, userID}]
+}
+
+// Bars returns the bars of users that hold now. It joins the snapshot or transaction of ctx.
+func (p *Presence) Bars(ctx context.Context, users []string) (bars Bars, err error) {
 	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		var n int64
-		err := tx.Model(&barRow{}).Where("user_id = ? AND conference_id IN ? AND until_at > "+clock(tx), userID, []string{"", conferenceID}).Count(&n).Error
-		barred = n > 0
-		return err
+		bars = Bars{}
+		for some := range slices.Chunk(distinct(users), chunk) {
+			var rows []barRow
+			if err := tx.Where("user_id IN ? AND until_at > "+clock(tx), some).Find(&rows).Error; err != nil {
+				return err
+			}
+			for _, r := range rows {
+				bars[pair{r.ConferenceID, r.UserID}] = true
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("read bars of user: %w", err)
+		return nil, fmt.Errorf("read bars of users: %w", err)
 	}
-	return barred, nil
+	return bars, nil
 }
