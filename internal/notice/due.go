@@ -89,12 +89,14 @@ func (n *Notices) Take(ctx context.Context, t Task) (bool, error) {
 	return taken, nil
 }
 
-// MarkSent says that a scheduled notice goes out, and when. It joins the transaction of ctx. One that has gone out, or
-// was recalled, is left as it is.
-func (n *Notices) MarkSent(ctx context.Context, noticeID string, at int64) error {
+// MarkSent says that a scheduled notice goes out, when, and, of one to all, for how many users; of any other its
+// deliveries say that. One that is stored and has nobody yet waits on. It joins the transaction of ctx. One that has
+// gone out, or was recalled, is left as it is.
+func (n *Notices) MarkSent(ctx context.Context, noticeID string, at int64, users int) error {
 	err := n.db.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
+		state := gorm.Expr("CASE WHEN stored = 1 AND ? = 0 THEN ? ELSE ? END", users, Queued, Sent)
 		return tx.Model(&noticeRow{}).Where("id = ? AND sent_at = 0 AND state = ?", noticeID, Queued).
-			Updates(map[string]any{"sent_at": at, "state": Sent}).Error
+			Updates(map[string]any{"sent_at": at, "sent": users, "state": state}).Error
 	})
 	if err != nil {
 		return fmt.Errorf("mark notice as sent: %w", err)

@@ -39,7 +39,7 @@ func TestTakeOnce(t *testing.T) {
 					}
 					if mine {
 						taken.Add(1)
-						check(t, n.MarkSent(t.Context(), task.NoticeID, now))
+						check(t, n.MarkSent(t.Context(), task.NoticeID, now, 0))
 					}
 				}
 			})

@@ -85,3 +85,42 @@ func TestEraseMany(t *testing.T) {
 		}
 	})
 }
+
+// The name stood on in what clients are shown: in the notice, in the envelope of another, and in a message from user to
+// user. It goes from there, while what was said, numbers and all, stays to the byte.
+func TestEraseFromMessages(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := open(db, time.Minute)
+		const data = `{ "senderName":"Anna", "n":1.10, "big":12345678901234567890.0, "a":[ 1e2 ] }`
+		one, two, three, four, five := at(1), at(2), at(3), at(4), at(5)
+		shown := func(noticeID, name, extra string) json.RawMessage {
+			return json.RawMessage(`{"id":"` + noticeID + `","senderName":"` + name + `"` + extra + `,"fromName":"` + name + `"}`)
+		}
+		entry := func(noticeID, event string, message, envelope json.RawMessage) Entry {
+			return Entry{ID: noticeID, SenderID: anna, SenderName: "Anna", Event: event, State: Sent, Message: message, Envelope: envelope}
+		}
+		name := `A\"nna \u003c`
+		put(t, n,
+			entry(one, "notice", shown(one, name, `,"data":`+data), nil),
+			entry(two, "exam", json.RawMessage(data), shown(two, name, "")),
+			entry(three, "direct_message", shown(three, name, `,"body":`+data), shown(three, name, "")),
+			entry(four, "notice", json.RawMessage(data), nil), // pushed by a backend in its own shape
+			entry(five, "chat message", json.RawMessage(data), nil),
+		)
+		check(t, n.Erase(t.Context(), anna))
+		check(t, n.Erase(t.Context(), anna))
+		for _, want := range []Entry{
+			{ID: one, Message: json.RawMessage(`{"id":"` + one + `","senderName":"","data":` + data + `,"fromName":"` + name + `"}`)},
+			{ID: two, Message: json.RawMessage(data), Envelope: json.RawMessage(`{"id":"` + two + `","senderName":"","fromName":"` + name + `"}`)},
+			{ID: three, Message: json.RawMessage(`{"id":"` + three + `","senderName":"` + name + `","body":` + data + `,"fromName":""}`), Envelope: json.RawMessage(`{"id":"` + three + `","senderName":"","fromName":"` + name + `"}`)},
+			{ID: four, Message: json.RawMessage(data)},
+			{ID: five, Message: json.RawMessage(data)},
+		} {
+			got, err := n.Get(t.Context(), want.ID)
+			check(t, err)
+			if string(got.Message) != string(want.Message) || string(got.Envelope) != string(want.Envelope) || got.SenderName != "" {
+				t.Errorf("%s is\n%s\n%s, want\n%s\n%s", want.ID, got.Message, got.Envelope, want.Message, want.Envelope)
+			}
+		}
+	})
+}

@@ -27,10 +27,11 @@ type Unread struct {
 	ByCategory map[string]int `json:"byCategory"`
 }
 
-// Item is a notice in the inbox of a user. What was read counts as acknowledged.
+// Item is a notice in the inbox of a user. What was read counts as acknowledged. One that Waits is addressed to him by
+// name and has not reached him yet.
 type Item struct {
 	Entry
-	Read, Acked bool
+	Read, Acked, Waits bool
 }
 
 // InboxQuery says which page of an inbox is wanted.
@@ -134,7 +135,7 @@ func (r *reading) items(found []listed, maxBytes int) ([]Item, error) {
 				return items, nil
 			}
 			read := r.read(l)
-			items = append(items, Item{Entry: row.entry(), Read: read, Acked: read || l.AckedAt != nil || l.State == Acked})
+			items = append(items, Item{Entry: row.entry(), Read: read, Acked: read || l.AckedAt != nil || l.State == Acked, Waits: !l.ToAll && !read && (l.State == Queued || l.State == Unreached)})
 		}
 	}
 	return items, nil

@@ -43,7 +43,7 @@ func TestInboxExact(t *testing.T) {
 		if err != nil || len(all) != 500 || len(seen) != 500 || u.Total != 450 || len(u.ByCategory) != 5 {
 			t.Errorf("%d items, %d ids, %+v, %v", len(all), len(seen), u, err)
 		}
-		if changed, err := n.SettleAll(t.Context(), whole(anna), Read, "", Settlement{At: 1}); err != nil || changed != 450 {
+		if changed, err := n.SettleAll(t.Context(), whole(anna), "", Settlement{State: Read, At: 1}, nil); err != nil || changed != 450 {
 			t.Errorf("%d changed, %v", changed, err)
 		}
 		if unreadOf(t, n, anna) != 0 || unreadOf(t, n, "8") != 500 {
@@ -154,7 +154,7 @@ func TestInboxUsesIndexes(t *testing.T) {
 			}
 		}
 		started := time.Now()
-		_, err = n.SettleAll(t.Context(), whole(anna), Read, "", Settlement{At: 1})
+		_, err = n.SettleAll(t.Context(), whole(anna), "", Settlement{State: Read, At: 1}, nil)
 		storetest.Show(t, "5,000 read at once in %v", time.Since(started).Round(time.Millisecond))
 		if err != nil || unreadOf(t, n, anna) != 0 {
 			t.Errorf("%d unread, %v", unreadOf(t, n, anna), err)
@@ -226,7 +226,7 @@ func useInbox(t *testing.T, ctx context.Context, n *Notices) {
 	_, err = n.Unreached(ctx, items[0].ID)
 	check(t, err)
 	check(t, n.Expire(ctx, items[0].ID))
-	check(t, n.MarkSent(ctx, items[0].ID, 1))
+	check(t, n.MarkSent(ctx, items[0].ID, 1, 0))
 	_, _, err = n.Recall(ctx, items[0].ID)
 	check(t, err)
 }

@@ -94,6 +94,9 @@ func (m *model) settle(c Settlement) bool {
 	if s.e.ToAll && (slices.Contains(s.e.Except, c.UserID) || s.e.ExpiresAt != 0 && m.knownAt(c.UserID) > s.e.ExpiresAt) || !s.e.ToAll && b == nil {
 		return false
 	}
+	if b == nil && c.State == Sent { // to all, only what a user does makes a row
+		return false
+	}
 	if b == nil {
 		b = &box{}
 	}
@@ -103,6 +106,9 @@ func (m *model) settle(c Settlement) bool {
 	s.boxes[c.UserID] = b
 	b.state, b.session = c.State, c.SessionID
 	b.acked, b.read = b.acked || c.State == Acked, b.read || c.State == Read
+	if s.e.State == Queued {
+		s.e.State = Sent
+	}
 	return true
 }
 

@@ -87,9 +87,10 @@ func (p *play) step() {
 		p.settle()
 	case 6:
 		v, state, category := p.view(), []string{Acked, Read}[p.rng.IntN(2)], []string{"", "a", "b"}[p.rng.IntN(3)]
-		by := Settlement{At: p.m.now, SessionID: "all"}
-		changed, err := p.n.SettleAll(p.t.Context(), v, state, category, by)
-		if want := p.m.settleAll(v, state, category, by); err != nil || changed != want {
+		by := Settlement{State: state, At: p.m.now, SessionID: "all"}
+		told := 0
+		changed, err := p.n.SettleAll(p.t.Context(), v, category, by, func(_ context.Context, news []Settlement) error { told += len(news); return nil })
+		if want := p.m.settleAll(v, state, category, by); err != nil || changed != want || told > changed || state == Acked && told != changed {
 			p.t.Fatalf("settle all %+v %s %q: %d changed, want %d; %v", v, state, category, changed, want, err)
 		}
 	case 7:
@@ -194,9 +195,15 @@ func (p *play) tasks() {
 		switch task.Kind {
 		case TaskSend:
 			if s.e.State == Queued { // it may have expired before
-				s.e.SentAt, s.e.State = p.m.now, Sent
+				if s.e.SentAt = p.m.now; s.e.ToAll {
+					s.e.State = Sent
+				}
 			}
-			err = p.n.MarkSent(ctx, task.NoticeID, p.m.now)
+			users := 0
+			if s.e.ToAll {
+				users = s.e.Sent
+			}
+			err = p.n.MarkSent(ctx, task.NoticeID, p.m.now, users)
 		case TaskExpire:
 			p.m.expire(s)
 			err = p.n.Expire(ctx, task.NoticeID)

@@ -14,18 +14,19 @@ import (
 // without being read unseen.
 const markLag = int64(time.Minute / time.Millisecond)
 
-// SettleAll marks all that the user has not read (state Read), or not acknowledged (Acked), as that: of a category, ""
-// being every one, and of what the view shows. by says when and by which socket. It returns how many there were. Of
-// notices to all, only those that must be acknowledged are. Much of it is done in several transactions, unless ctx
-// carries one; it may be done again.
-func (n *Notices) SettleAll(ctx context.Context, v View, state, category string, by Settlement) (changed int, err error) {
-	if state != Acked && state != Read {
-		return 0, fmt.Errorf("%w: %q", errNoState, state)
+// SettleAll marks all that the user has not read, or not acknowledged, as that: of a category, "" being every one, and
+// of what the view shows. by says which of the two (its State is Read or Acked), when, and by which socket. It returns
+// how many there were, also with an error. Of notices to all, only those that must be acknowledged are. Much of it is
+// done in several transactions, unless ctx carries one; it may be done again. tell, unless nil, is called within each
+// of them with what was news; by a mark, nothing is.
+func (n *Notices) SettleAll(ctx context.Context, v View, category string, by Settlement, tell func(ctx context.Context, news []Settlement) error) (changed int, err error) {
+	if by.State != Acked && by.State != Read {
+		return 0, fmt.Errorf("%w: %q", errNoState, by.State)
 	}
 	if err := checkCategory(category); err != nil {
 		return 0, err
 	}
-	todo, err := n.unsettled(ctx, v, state, category)
+	todo, err := n.unsettled(ctx, v, by.State, category)
 	if err != nil {
 		return 0, fmt.Errorf("settle an inbox: %w", err)
 	}
@@ -35,17 +36,25 @@ func (n *Notices) SettleAll(ctx context.Context, v View, state, category string,
 		}
 		changed = todo.marked
 	}
+	slices.Sort(todo.ids) // as everybody locks them
 	for part := range slices.Chunk(todo.ids, rowBatch) {
 		list := make([]Settlement, len(part))
 		for i, noticeID := range part {
 			list[i] = by
-			list[i].NoticeID, list[i].UserID, list[i].State = noticeID, v.UserID, state
+			list[i].NoticeID, list[i].UserID = noticeID, v.UserID
 		}
-		news, err := n.Settle(ctx, list)
+		news := 0
+		err := n.db.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
+			settled, err := n.Settle(ctx, list)
+			if news = len(settled); err == nil && tell != nil {
+				err = tell(ctx, settled)
+			}
+			return err
+		})
 		if err != nil {
-			return changed, err
+			return changed, fmt.Errorf("settle an inbox: %w", err)
 		}
-		changed += len(news)
+		changed += news
 	}
 	return changed, nil
 }

@@ -11,11 +11,12 @@ import (
 type sums struct {
 	NoticeID          string
 	Sent, Acked, Seen int
+	State             string // of the notice
 }
 
 // recount makes the log say of notices, which the caller has locked, what their deliveries say. One that has a socket
 // was sent, whatever became of it later. Of a notice to all only marks are there, so what it was said to be sent to
-// stands until they are more.
+// stands until they are more. What waited and has reached somebody was sent.
 func recount(tx *gorm.DB, notices []noticeRow) error {
 	heads := make(map[string]noticeRow, len(notices))
 	ids := make([]string, len(notices))
@@ -35,7 +36,10 @@ func recount(tx *gorm.DB, notices []noticeRow) error {
 			if head.ToAll {
 				s.Sent = max(s.Sent, head.Sent)
 			}
-			if s != (sums{head.ID, head.Sent, head.Acked, head.ReadCount}) {
+			if s.State = head.State; s.State == Queued && head.SentAt != 0 && s.Sent > 0 {
+				s.State = Sent
+			}
+			if s != (sums{head.ID, head.Sent, head.Acked, head.ReadCount, head.State}) {
 				news = append(news, s)
 			}
 		}
@@ -53,11 +57,12 @@ func saveSums(tx *gorm.DB, news []sums) error {
 	var args []any
 	for _, c := range []struct {
 		name string
-		of   func(sums) int
+		of   func(sums) any
 	}{
-		{"sent", func(s sums) int { return s.Sent }},
-		{"acked", func(s sums) int { return s.Acked }},
-		{"read_count", func(s sums) int { return s.Seen }},
+		{"sent", func(s sums) any { return s.Sent }},
+		{"acked", func(s sums) any { return s.Acked }},
+		{"read_count", func(s sums) any { return s.Seen }},
+		{"state", func(s sums) any { return s.State }},
 	} {
 		for i, s := range news {
 			ids[i] = s.NoticeID

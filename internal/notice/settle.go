@@ -30,7 +30,7 @@ type Settlement struct {
 // order of the list. What a notice is for a user only rises: queued, sent, acked, read; unreached is left for any of
 // the last three, expired and recalled for none. Queued takes a sent back that the same session is said to have got,
 // which was gone before. Ids that are no notice of the user change nothing; one to all, once sent, is a notice of
-// every user who was known before it expired and is not excepted.
+// every user who was known before it expired and is not excepted, but that it was sent to him makes no row.
 func (n *Notices) Settle(ctx context.Context, list []Settlement) (changed []Settlement, err error) {
 	ids := map[string]bool{}
 	for _, s := range list {
@@ -129,9 +129,13 @@ func sortedKeys(marks map[key]*mark) [][2]string {
 
 // notHis leaves out of the list what is about notices that are not the user's, and what he has read up to a mark.
 func (n *Notices) notHis(tx *gorm.DB, heads map[string]noticeRow, marks map[key]*mark, list []Settlement) ([]Settlement, error) {
-	readings := map[string]*reading{}
+	readings, excepted := map[string]*reading{}, map[string][]string{}
 	for _, s := range list {
-		if !heads[s.NoticeID].ToAll || readings[s.UserID] != nil {
+		head := heads[s.NoticeID]
+		if head.ToAll && head.ExceptUsers != "" && excepted[head.ID] == nil {
+			excepted[head.ID] = users(head.ExceptUsers) // a long list, read once
+		}
+		if !head.ToAll || readings[s.UserID] != nil {
 			continue
 		}
 		r, err := look(tx, View{UserID: s.UserID, Whole: true}, n.now())
@@ -149,8 +153,8 @@ func (n *Notices) notHis(tx *gorm.DB, heads map[string]noticeRow, marks map[key]
 		if head.Stored && r.read(listed{ToAll: true, Category: head.Category, SentAt: head.SentAt}) {
 			return true
 		}
-		foreign := head.SentAt == 0 || head.ExpiresAt != nil && r.known > *head.ExpiresAt || slices.Contains(users(head.ExceptUsers), s.UserID)
-		made := s.State == Sent || s.State == Acked || s.State == Read
+		foreign := head.SentAt == 0 || head.ExpiresAt != nil && r.known > *head.ExpiresAt || slices.Contains(excepted[head.ID], s.UserID)
+		made := s.State == Acked || s.State == Read
 		return foreign || !m.exists && !made
 	}), nil
 }

@@ -200,7 +200,7 @@ func TestReadAllLeavesTheUnseen(t *testing.T) {
 		}
 		read := func(v View, category string, want int) {
 			t.Helper()
-			if changed, err := n.SettleAll(t.Context(), v, Read, category, Settlement{At: now}); err != nil || changed != want {
+			if changed, err := n.SettleAll(t.Context(), v, category, Settlement{State: Read, At: now}, nil); err != nil || changed != want {
 				t.Errorf("%d changed, want %d; %v", changed, want, err)
 			}
 		}
@@ -245,7 +245,7 @@ func TestSettleJoins(t *testing.T) {
 				if changed, err := n.Settle(ctx, []Settlement{{NoticeID: posted.ID, UserID: anna, State: Acked, At: 1}}); err != nil || len(changed) != 1 {
 					t.Errorf("%v, %v", changed, err)
 				}
-				if changed, err := n.SettleAll(ctx, whole(anna), Read, "", Settlement{At: 1}); err != nil || changed != 2 {
+				if changed, err := n.SettleAll(ctx, whole(anna), "", Settlement{State: Read, At: 1}, nil); err != nil || changed != 2 {
 					t.Errorf("%d changed, %v", changed, err)
 				}
 				return want
@@ -255,7 +255,7 @@ func TestSettleJoins(t *testing.T) {
 			}
 		}
 		for _, bad := range []string{"\xff", "a\x00"} {
-			if _, err := n.SettleAll(t.Context(), whole(anna), Read, bad, Settlement{}); !fault.Is(err, fault.Invalid) {
+			if _, err := n.SettleAll(t.Context(), whole(anna), bad, Settlement{State: Read}, nil); !fault.Is(err, fault.Invalid) {
 				t.Errorf("category %q: %v", bad, err)
 			}
 		}

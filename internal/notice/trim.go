@@ -18,13 +18,12 @@ const (
 	trimEvery   = time.Hour             // between two rounds
 	trimBatch   = 500                   // rows of a table that one transaction deletes at most
 	trimPause   = 20 * time.Millisecond // between two transactions, so that nobody waits long
-	heldMargin  = time.Minute           // how long what nobody fetched in time is still kept
 	numbersKept = 24 * time.Hour        // of the messages that clients numbered
 )
 
 // Trim deletes a minute from now, and then each hour until ctx ends, what the log need not keep: notices older than
-// Config.Retention with their deliveries, and what was held for users who did not come back in time. It does so in
-// small transactions, however much there is; several nodes may do it at once. It returns nil. Run runs it.
+// Config.Retention with their deliveries, and old numbers of clients. It does so in small transactions, however much
+// there is; several nodes may do it at once. It returns nil. Run runs it.
 func (n *Notices) Trim(ctx context.Context) error {
 	for wait := n.firstTrim; ; wait = trimEvery {
 		select {
@@ -32,28 +31,25 @@ func (n *Notices) Trim(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		if err := n.trimSafely(ctx); err != nil && ctx.Err() == nil {
+		if err := safely(func() error { return n.trim(ctx) }); err != nil && ctx.Err() == nil {
 			n.later.log.Warn("the notice log was not trimmed, it is tried again in an hour", slog.Any("error", err))
 		}
 	}
 }
 
-// trimSafely is trim, but a panic is an error.
-func (n *Notices) trimSafely(ctx context.Context) (err error) {
+// safely calls f and returns its error; a panic is one.
+func safely(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return n.trim(ctx)
+	return f()
 }
 
 // trim deletes all that is too old now.
 func (n *Notices) trim(ctx context.Context) error {
 	now := time.UnixMilli(n.now())
-	if err := n.trimAged(ctx, aged{"notice_held", "expires_at", "user_id", "id"}, now.Add(-heldMargin).UnixMilli()); err != nil {
-		return err
-	}
 	if err := n.trimAged(ctx, aged{"notice_client_messages", "created_at", "sender_id", "client_msg_id"}, now.Add(-numbersKept).UnixMilli()); err != nil {
 		return err
 	}

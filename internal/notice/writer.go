@@ -40,11 +40,12 @@ func (n *Notices) AppendLater(e Entry) { n.later.add(name(e)) }
 
 // Run writes what Post and AppendLater were given until ctx ends, and then, for at most 3 s, what still waits; Post
 // then refuses. While the database is away it keeps what AppendLater was given and tries again each second. It
-// returns nil. It trims the log, too. Call it once.
+// returns nil. It trims the log, and ends what was kept for users who did not come back, too. Call it once.
 func (n *Notices) Run(ctx context.Context) error {
 	var others sync.WaitGroup
 	others.Go(func() { n.poster.run(ctx) })
 	others.Go(func() { _ = n.Trim(ctx) })
+	others.Go(func() { n.lapses(ctx) })
 	n.later.run(ctx)
 	others.Wait()
 	return nil
