@@ -137,7 +137,7 @@ func (m *Messages) bringHeld(ctx context.Context, s hall.Socket, v notice.View) 
 		f := frame{noticeID: h.NoticeID, event: h.Event, args: h.Args, asks: asksFor(h)}
 		reached := m.emit(hall.Audience{Users: []string{s.UserID}, ConferenceID: h.Scope, ClientTypes: h.ClientTypes}, f)
 		if len(reached) == 0 {
-			return m.holdAgain(ctx, held[i:])
+			return m.Notices.Hold(ctx, held[i:]) // gone again; what is over by then is ended as all that is
 		}
 		if h.NoticeID != "" {
 			k := markOf(h.NoticeID, reached[0], m.now())
@@ -160,13 +160,14 @@ func (m *Messages) bringUnacked(ctx context.Context, s hall.Socket, v notice.Vie
 		if len(m.emit(hall.Audience{Sessions: []string{s.SessionID}}, f)) == 0 {
 			return nil // gone; when he comes again it all begins anew
 		}
-		k := markOf(i.ID, s, m.now())
-		k.State, k.errand = notice.Sent, errandOf(i.Entry, f)
 		if i.ToAll { // it gets a row only when he does something with it
-			m.expect(k.errand, []string{s.UserID})
-			continue
+			m.expect(errandOf(i.Entry, f), []string{s.UserID})
 		}
-		m.mark(k)
+		if i.Waits {
+			k := markOf(i.ID, s, m.now())
+			k.State, k.errand = notice.Sent, errandOf(i.Entry, f)
+			m.mark(k)
+		}
 	}
 	return nil
 }
@@ -182,7 +183,7 @@ func (m *Messages) pushInbox(s hall.Socket, p Page) error {
 	}
 	fixes := make([]mark, 0, len(p.Items))
 	for _, i := range p.Items {
-		if i.toAll || i.Read {
+		if !i.waits {
 			continue
 		}
 		k := markOf(i.ID, s, m.now())

@@ -31,6 +31,7 @@ type fakeHall struct {
 	seats   []hall.Socket
 	aliases map[string]string // session -> alias
 	deaf    bool
+	before  func() // is called once, before the next emission
 	heard   []heard
 }
 
@@ -53,6 +54,11 @@ func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage)
 }
 
 func (h *fakeHall) EmitAcked(to hall.Audience, noticeID, event string, args ...json.RawMessage) []hall.Socket {
+	var before func()
+	h.do(func() { before, h.before = h.before, nil })
+	if before != nil {
+		before()
+	}
 	found := h.Find(to)
 	h.mu.Lock()
 	defer h.mu.Unlock()

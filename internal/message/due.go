@@ -106,14 +106,18 @@ func (m *Messages) release(ctx context.Context, e notice.Entry) (after func(), e
 	if e.State != notice.Queued || e.SentAt != 0 || e.ExpiresAt != 0 && e.ExpiresAt <= at {
 		return nil, nil
 	}
-	if err := m.Notices.MarkSent(ctx, e.ID, at); err != nil {
-		return nil, err
-	}
 	l := letter{entry: e, frame: frameOf(e), holds: !e.Stored, to: hall.Audience{All: e.ToAll, Except: e.Except, ConferenceID: e.Scope, ClientTypes: e.ClientTypes}}
 	if l.users, err = m.recipients(ctx, e); err != nil {
 		return nil, err
 	}
 	l.to.Users = l.users
+	there := 0
+	if e.ToAll {
+		there = len(hall.Users(m.Hall.Find(l.to)))
+	}
+	if err := m.Notices.MarkSent(ctx, e.ID, at, there); err != nil {
+		return nil, err
+	}
 	for _, user := range l.users {
 		l.entry.Deliveries = append(l.entry.Deliveries, notice.Delivery{UserID: user, State: notice.Queued})
 	}

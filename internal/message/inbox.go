@@ -3,14 +3,12 @@ package message
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"gorm.io/gorm"
 
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
-	"rollcall/internal/store"
 )
 
 const (
@@ -62,44 +60,29 @@ func (m *Messages) pageOf(ctx context.Context, v notice.View, q notice.InboxQuer
 	return p, nil
 }
 
-// Login pushes push_message to a socket, with all also what was read, and returns what is unread. A socket without a
-// session, as system clients are, is only told the counts.
-func (m *Messages) Login(ctx context.Context, s hall.Socket, all bool) (notice.Unread, error) {
-	p, err := m.pageOf(ctx, viewOf(s), notice.InboxQuery{UnreadOnly: !all, Limit: pushItems})
-	if err != nil {
-		return notice.Unread{}, err
+// Login pushes push_message to a socket, with all also what was read, and returns what is unread. arrives says that the
+// socket has only now sat down: then it is brought what else waits, too, and Arrived must not be called. A socket
+// without a session, as system clients are, is only told the counts.
+func (m *Messages) Login(ctx context.Context, s hall.Socket, arrives, all bool) (notice.Unread, error) {
+	unread, err := m.login(ctx, s, arrives && comes(s), all)
+	if err != nil && arrives {
+		m.Arrived(s) // what waits must not hang on whether he asks again
 	}
-	if s.SessionID == "" {
-		return p.Unread, nil
+	return unread, err
+}
+
+func (m *Messages) login(ctx context.Context, s hall.Socket, arrives, all bool) (notice.Unread, error) {
+	if arrives {
+		if err := m.bringUnacked(ctx, s, viewOf(s)); err != nil { // before the page, see bring
+			return notice.Unread{}, err
+		}
+	}
+	p, err := m.pageOf(ctx, viewOf(s), notice.InboxQuery{UnreadOnly: !all, Limit: pushItems})
+	if err != nil || s.SessionID == "" {
+		return p.Unread, err
+	}
+	if arrives {
+		m.arrived(true, s) // what was kept, with one look for many
 	}
 	return p.Unread, m.pushInbox(s, p)
-}
-
-// tellSockets pushes the counts of a user to his sockets, but for those of a session: each as it sees them.
-func (m *Messages) tellSockets(ctx context.Context, userID, exceptSession string) error {
-	sessions := map[notice.View][]string{}
-	for _, s := range m.Hall.Find(hall.Audience{Users: []string{userID}, ExceptOf: exceptSession}) {
-		if s.SessionID != "" {
-			sessions[viewOf(s)] = append(sessions[viewOf(s)], s.SessionID)
-		}
-	}
-	for v, list := range sessions {
-		unread, err := m.Notices.Unread(ctx, v)
-		if err != nil {
-			return err
-		}
-		var payload json.RawMessage
-		if payload, err = encode(inboxPush{Unread: unread, Items: []Item{}}); err != nil {
-			return err
-		}
-		m.Hall.Emit(hall.Audience{Sessions: list}, inboxEvent, payload)
-	}
-	return nil
-}
-
-// tellLater has the sockets of a user told once the transaction of ctx, if it carries one, is committed.
-func (m *Messages) tellLater(ctx context.Context, userID, exceptSession string) {
-	store.AfterCommit(ctx, func() {
-		m.note("tell other devices what is unread", m.tellSockets(context.WithoutCancel(store.Outside(ctx)), userID, exceptSession))
-	})
 }

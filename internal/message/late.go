@@ -2,7 +2,6 @@ package message
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"rollcall/internal/hall"
@@ -14,8 +13,7 @@ const (
 	// lateAfter is when it is looked again whether somebody was reconnecting: that a socket was lost is committed some
 	// milliseconds after it has left the hall.
 	lateAfter = 300 * time.Millisecond
-	lateMost  = 1000   // letters that wait for that at most
-	holdMost  = 10_000 // users for whom a letter is kept at most
+	lateMost  = 1000 // letters that wait for that at most
 )
 
 // missed is a letter that is not stored, and users whom it did not reach although they were not known to be reconnecting.
@@ -79,9 +77,3 @@ func heldFor(user string, l letter, end int64) notice.Held {
 // asksFor reports whether a kept message is one that sockets are asked to acknowledge: a notice. What was pushed in
 // the shape of an older service has one argument and reaches listeners that must see no more.
 func asksFor(h notice.Held) bool { return h.Event == noticeEvent || len(h.Args) > 1 }
-
-// holdAgain keeps what was taken for a socket that was gone when it was to get it, as long as it is of use.
-func (m *Messages) holdAgain(ctx context.Context, held []notice.Held) error {
-	held = slices.DeleteFunc(held, func(h notice.Held) bool { return h.ExpiresAt <= m.now() })
-	return m.Notices.Hold(ctx, held)
-}

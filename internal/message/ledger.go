@@ -110,11 +110,11 @@ func (m *Messages) finish(ctx context.Context) {
 // mark that the database refuses is dropped, so that it does not keep the others out.
 func (m *Messages) writeMarks(ctx context.Context, list []mark) error {
 	settlements := make([]notice.Settlement, len(list))
-	errands := map[key]*errand{}
+	errands := map[[2]string]*errand{} // by notice and user
 	for i, k := range list {
 		settlements[i] = k.Settlement
 		if k.errand != nil {
-			errands[key{k.NoticeID, k.UserID}] = k.errand
+			errands[[2]string{k.NoticeID, k.UserID}] = k.errand
 		}
 	}
 	changed, err := m.settle(ctx, settlements)
@@ -133,7 +133,7 @@ func (m *Messages) writeMarks(ctx context.Context, list []mark) error {
 		return nil
 	}
 	for _, s := range changed {
-		if e := errands[key{s.NoticeID, s.UserID}]; e != nil && s.State == notice.Sent {
+		if e := errands[[2]string{s.NoticeID, s.UserID}]; e != nil && s.State == notice.Sent {
 			m.expect(e, []string{s.UserID})
 		}
 	}
@@ -143,11 +143,11 @@ func (m *Messages) writeMarks(ctx context.Context, list []mark) error {
 // settle writes settlements and what the backend is told of them, in one transaction or in that of ctx, and returns
 // what was news.
 func (m *Messages) settle(ctx context.Context, list []notice.Settlement) (changed []notice.Settlement, err error) {
-	err = m.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
+	err = m.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
 		if changed, err = m.Notices.Settle(ctx, list); err != nil {
 			return err
 		}
-		return m.tellAcked(ctx, tx, changed)
+		return m.tellAcked(ctx, changed)
 	})
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (m *Messages) countAcked(changed []notice.Settlement) {
 }
 
 // tellAcked has the backend told of acknowledgements, of the notices for which it wanted them.
-func (m *Messages) tellAcked(ctx context.Context, tx *gorm.DB, changed []notice.Settlement) error {
+func (m *Messages) tellAcked(ctx context.Context, changed []notice.Settlement) error {
 	var ids []string
 	for _, s := range changed {
 		if s.State == notice.Acked {
@@ -175,9 +175,9 @@ func (m *Messages) tellAcked(ctx context.Context, tx *gorm.DB, changed []notice.
 	if m.Webhooks == nil || len(ids) == 0 {
 		return nil
 	}
-	conferences, err := wanted(tx, ids)
+	conferences, err := m.Notices.AckWanted(ctx, ids)
 	if err != nil {
-		return fmt.Errorf("look which acknowledgements are wanted: %w", err)
+		return fmt.Errorf("tell of acknowledgements: %w", err)
 	}
 	var events []webhook.Event
 	for _, s := range changed {

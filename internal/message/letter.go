@@ -122,17 +122,18 @@ func (m *Messages) reconnecting(ctx context.Context, l letter, there map[string]
 	var ends map[string]int64
 	var err error
 	if l.to.All {
-		ends, err = m.everybodyReconnecting(ctx, l.to.ConferenceID)
+		ends, err = m.Presence.AllReconnecting(ctx, l.to.ConferenceID)
 	} else if missing := without(l.users, there); len(missing) > 0 {
 		ends, err = m.Presence.Reconnecting(ctx, missing, l.to.ConferenceID)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for user := range ends {
-		if _, is := there[user]; is || slices.Contains(l.to.Except, user) {
-			delete(ends, user)
-		}
+	for user := range there {
+		delete(ends, user)
+	}
+	for _, user := range l.to.Except {
+		delete(ends, user)
 	}
 	return ends, nil
 }
@@ -173,9 +174,10 @@ func (m *Messages) correct(l letter, there map[string]hall.Socket) {
 			fix.State, fix.UserID, fix.SessionID = notice.Queued, d.UserID, d.SessionID
 			fixes = append(fixes, fix)
 		case !l.entry.Stored:
-			fix.State, fix.UserID = notice.Unreached, d.UserID
-			fixes = append(fixes, fix)
 			gone = append(gone, d.UserID)
+			if fix.State, fix.UserID = notice.Unreached, d.UserID; d.State != notice.Unreached { // else the ledger says so
+				fixes = append(fixes, fix)
+			}
 		}
 	}
 	if !l.quiet {

@@ -59,6 +59,7 @@ type Messages struct {
 	repeats  *repeats
 	arrivals *arrivals
 	late     *queue[missed]
+	tellings tellings
 	due      chan struct{} // of capacity 1: something is due sooner than the due work may think
 
 	now func() int64 // milliseconds since 1970

@@ -14,6 +14,7 @@ import (
 const (
 	repeatsMost = 100_000 // pairs of notice and user that are waited for at most
 	rounds      = 5       // how often a notice is sent again while its user is there
+	resendBatch = 200     // pairs of one look, see notice.Over
 )
 
 // errand is how a notice is sent again. All its users share one.
@@ -38,7 +39,8 @@ type repeat struct {
 	place int
 }
 
-func (r *repeat) key() key { return key{r.frame.noticeID, r.user} }
+// key is the notice and the user.
+func (r *repeat) key() [2]string { return [2]string{r.frame.noticeID, r.user} }
 
 // repeats are what this node will send again, by time. They live in memory: when the node dies its users connect anew,
 // and connecting sends again what was not acknowledged. Safe for concurrent use.
@@ -185,7 +187,7 @@ func (r *repeats) len() int {
 
 // resend waits for the next time and sends again what is still not acknowledged.
 func (m *Messages) resend(ctx context.Context) error {
-	due, next := m.repeats.take(rowBatch)
+	due, next := m.repeats.take(resendBatch)
 	if len(due) == 0 {
 		t := time.NewTimer(next)
 		defer t.Stop()
@@ -196,11 +198,11 @@ func (m *Messages) resend(ctx context.Context) error {
 		}
 		return nil
 	}
-	pairs := make([]key, len(due))
+	pairs := make([][2]string, len(due))
 	for i, p := range due {
 		pairs[i] = p.key()
 	}
-	done, err := m.over(ctx, pairs)
+	done, err := m.Notices.Over(ctx, pairs)
 	if err != nil {
 		for _, p := range due {
 			m.repeats.again(p, false)

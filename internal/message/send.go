@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	"rollcall/internal/fault"
@@ -98,7 +97,11 @@ func (m *Messages) audience(ctx context.Context, n Notice) ([]string, error) {
 			return nil, fmt.Errorf("find the members of a conference: %w", err)
 		}
 	}
-	users = slices.DeleteFunc(distinct(users), func(u string) bool { return slices.Contains(n.Except, u) })
+	except := make(map[string]bool, len(n.Except))
+	for _, user := range n.Except {
+		except[user] = true
+	}
+	users = without(distinct(users), except)
 	if len(users) == 0 {
 		return nil, fault.New(fault.Invalid, "empty_audience", "nobody is addressed")
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/oklog/ulid/v2"
-	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/hall"
@@ -13,11 +12,7 @@ import (
 	"rollcall/internal/store"
 )
 
-const (
-	choiceMost   = 1000 // ids that one call settles
-	unackedBatch = 500
-	unackedTurns = 20 // batches of one call
-)
+const choiceMost = 1000 // ids that one call settles
 
 // Choice names notices of one inbox: either IDs, at most 1,000, or All.
 type Choice struct {
@@ -57,11 +52,11 @@ func (m *Messages) choose(ctx context.Context, v notice.View, by hall.Socket, st
 	} else {
 		changed, err = m.settleIDs(ctx, m.settlement(by, state), c.IDs)
 	}
-	if err != nil {
-		return notice.Unread{}, fmt.Errorf("settle notices: %w", err)
-	}
 	if changed > 0 {
 		m.tellLater(ctx, v.UserID, by.SessionID)
+	}
+	if err != nil {
+		return notice.Unread{}, fmt.Errorf("settle notices: %w", err)
 	}
 	return m.Notices.Unread(ctx, v)
 }
@@ -72,11 +67,6 @@ func (c Choice) check() error {
 	}
 	if len(c.IDs) > choiceMost {
 		return fault.New(fault.TooLarge, "too_large", fmt.Sprintf("at most %d ids may be given", choiceMost))
-	}
-	for _, noticeID := range c.IDs {
-		if _, err := ulid.ParseStrict(noticeID); err != nil {
-			return fault.Invalidf("ids must be those of notices")
-		}
 	}
 	return nil
 }
@@ -91,6 +81,9 @@ func (m *Messages) settlement(by hall.Socket, state string) notice.Settlement {
 func (m *Messages) settleIDs(ctx context.Context, by notice.Settlement, ids []string) (changed int, err error) {
 	list := make([]notice.Settlement, 0, len(ids))
 	for _, noticeID := range distinct(ids) {
+		if _, err := ulid.ParseStrict(noticeID); err != nil {
+			continue // nobody's
+		}
 		by.NoticeID = noticeID
 		list = append(list, by)
 	}
@@ -106,53 +99,14 @@ func (m *Messages) settleIDs(ctx context.Context, by notice.Settlement, ids []st
 	return len(news), nil
 }
 
-// settleAll settles a whole inbox. What must be acknowledged goes first and one by one, because the backend is told of
-// each.
+// settleAll settles a whole inbox, a part at a time, each with what the backend is told of it.
 func (m *Messages) settleAll(ctx context.Context, v notice.View, by notice.Settlement, category string) (changed int, err error) {
-	var acked []notice.Settlement
-	err = m.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		changed, acked = 0, nil
-		for turn := 0; by.State == notice.Acked && turn < unackedTurns; turn++ {
-			news, err := m.settleUnacked(ctx, v, by, category)
-			if err != nil {
-				return err
-			}
-			if len(news) == 0 {
-				break
-			}
-			acked = append(acked, news...)
-		}
-		if err := m.tellAcked(ctx, tx, acked); err != nil {
-			return err
-		}
-		n, err := m.Notices.SettleAll(ctx, v, by.State, category, by)
-		changed = n + len(acked)
-		return err
+	changed, err = m.Notices.SettleAll(ctx, v, category, by, func(ctx context.Context, news []notice.Settlement) error {
+		store.AfterCommit(ctx, func() { m.countAcked(news) })
+		return m.tellAcked(ctx, news)
 	})
 	if err == nil {
-		store.AfterCommit(ctx, func() {
-			m.countAcked(acked)
-			m.repeats.endAll(v, category)
-		})
+		store.AfterCommit(ctx, func() { m.repeats.endAll(v, category) })
 	}
 	return changed, err
-}
-
-// settleUnacked settles some of what the user must acknowledge.
-func (m *Messages) settleUnacked(ctx context.Context, v notice.View, by notice.Settlement, category string) ([]notice.Settlement, error) {
-	items, err := m.Notices.Unacked(ctx, v, unackedBatch)
-	if err != nil {
-		return nil, err
-	}
-	var list []notice.Settlement
-	for _, i := range items {
-		if category == "" || i.Category == category {
-			by.NoticeID = i.ID
-			list = append(list, by)
-		}
-	}
-	if len(list) == 0 {
-		return nil, nil
-	}
-	return m.Notices.Settle(ctx, list)
 }

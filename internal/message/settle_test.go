@@ -98,13 +98,13 @@ func TestCountsAsEachSeesThem(t *testing.T) {
 		if x != 2 || y != 0 {
 			t.Errorf("the app is told of %v, the web page of %v", x, y)
 		}
-		if u, err := b.Login(t.Context(), c, true); err != nil || u.Total != 0 {
+		if u, err := b.Login(t.Context(), c, false, true); err != nil || u.Total != 0 {
 			t.Errorf("login: %+v, %v", u, err)
 		}
 		if _, items := unreadOf(t, b.hears(c, "push_message", 2)[1]); items != 1 {
 			t.Errorf("login with all shows %d items", items)
 		}
-		if _, err := b.Login(t.Context(), c, false); err != nil {
+		if _, err := b.Login(t.Context(), c, false, false); err != nil {
 			t.Error(err)
 		}
 		if _, items := unreadOf(t, b.hears(c, "push_message", 3)[2]); items != 0 { // also when nothing is unread
@@ -154,8 +154,12 @@ func TestSettleRefuses(t *testing.T) {
 		excepted := b.post(Notice{All: true, Except: []string{"ben"}})
 		later := b.post(Notice{Users: []string{"ben"}, SendAt: time.Now().Add(time.Hour).UnixMilli()})
 		unknown := "01ARZ3NDEKTSV4RRFFQ69G5FAV"
-		if u, err := b.Settle(t.Context(), ben, true, Choice{IDs: []string{his.ID, excepted.ID, later.ID, unknown}}); err != nil || u.Total != 0 {
+		if u, err := b.Settle(t.Context(), ben, true, Choice{IDs: []string{his.ID, excepted.ID, later.ID, unknown, "'; DROP TABLE notices"}}); err != nil || u.Total != 0 {
 			t.Errorf("what is not his: %+v, %v", u, err)
+		}
+		mine := b.post(Notice{Users: []string{"ben"}})
+		if u, err := b.Settle(t.Context(), ben, true, Choice{IDs: []string{"no id", mine.ID}}); err != nil || u.Total != 0 || b.became(mine.ID, "ben").State != notice.Read {
+			t.Errorf("his own beside what is no id: %+v, %v", u, err)
 		}
 		b.Acked(ben, his.ID)
 		b.Acked(ben, "no id")
@@ -173,7 +177,7 @@ func TestSettleRefuses(t *testing.T) {
 			kind   fault.Kind
 		}{
 			"nothing": {Choice{}, fault.Invalid}, "both": {Choice{IDs: []string{unknown}, All: true}, fault.Invalid},
-			"too many": {Choice{IDs: many}, fault.TooLarge}, "no id": {Choice{IDs: []string{"'; DROP TABLE notices"}}, fault.Invalid},
+			"too many": {Choice{IDs: many}, fault.TooLarge},
 		} {
 			if _, err := b.Settle(t.Context(), ben, true, c.choice); !fault.Is(err, c.kind) {
 				t.Errorf("%s: %v", name, err)
@@ -204,4 +208,33 @@ func TestPageIsBounded(t *testing.T) {
 	if page, err = b.Inbox(t.Context(), notice.View{UserID: "anna", Whole: true}, notice.InboxQuery{Cursor: page.Next}); err != nil || len(page.Items) != 2 || page.Next != "" {
 		t.Errorf("the second page has %d items, %v", len(page.Items), err)
 	}
+}
+
+// Two devices read at the same moment. The one that has counted first told the third last, which then showed too many
+// for as long as nothing else was read.
+func TestLastToldIsTrue(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := open(t, db)
+		one, two := b.post(Notice{Users: []string{"anna"}}), b.post(Notice{Users: []string{"anna"}})
+		phone, tab, third := b.sit("anna", "", "app"), b.sit("anna", "", "web"), b.sit("anna", "", "pc")
+		b.hall.do(func() {
+			b.hall.before = func() {
+				if _, err := b.Settle(t.Context(), tab, true, Choice{IDs: []string{two.ID}}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if u, err := b.Settle(t.Context(), phone, true, Choice{IDs: []string{one.ID}}); err != nil || u.Total != 0 {
+			t.Errorf("got %+v, %v", u, err)
+		}
+		for _, s := range []hall.Socket{phone, tab, third} {
+			list := b.hall.of(s.SessionID, "push_message")
+			if total, _ := unreadOf(t, list[len(list)-1]); total != 0 {
+				t.Errorf("%s was last told of %v", s.ClientType, total)
+			}
+		}
+		if len(b.tellings.user) != 0 {
+			t.Error("somebody is still being told")
+		}
+	})
 }

@@ -44,7 +44,7 @@ type Item struct {
 	Note
 	Read bool `json:"read"`
 
-	toAll bool // a notice to all
+	waits bool // it is addressed to the user by name and has not reached him yet
 }
 
 var null = json.RawMessage("null")
@@ -109,7 +109,7 @@ func itemOf(i notice.Item) Item {
 		n.Data = data
 	}
 	n.Data = orNull(n.Data)
-	return Item{Note: n, Read: i.Read, toAll: i.ToAll}
+	return Item{Note: n, Read: i.Read, waits: i.Waits}
 }
 
 func itemsOf(list []notice.Item) []Item {
