@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -27,6 +30,10 @@ const (
 	maxDepth    = 64               // levels of nesting in it
 	bodyTimeout = 10 * time.Second // for a body to arrive
 )
+
+// tellNamesApart makes a name in another case another name, in the whole process. Left alone, huma checks one of the two
+// and encoding/json reads the other.
+var tellNamesApart = sync.OnceFunc(func() { huma.ValidateStrictCasing = true })
 
 // bodyKind is how a request body is read.
 type bodyKind int
@@ -49,7 +56,7 @@ func (d *Door) screen(o operation) func(huma.Context, func(huma.Context)) {
 		}
 		var body []byte
 		if p == nil && o.body != noBody {
-			body, p = readBody(c, o.body)
+			body, p = readBody(c, o)
 		}
 		if p == nil && o.repeatable() {
 			visitOf(c.Request.Context()).key, p = keyOf(c.Request, visitOf(c.Request.Context()).caller, body)
@@ -100,7 +107,7 @@ func checkQuery(raw string) *problem {
 func clean(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // readBody reads the whole body, checks it, and puts what huma is to see in its place. It returns the body as it came.
-func readBody(c *gin.Context, kind bodyKind) ([]byte, *problem) {
+func readBody(c *gin.Context, o operation) ([]byte, *problem) {
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer can, a test's for one
 	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
 	if err != nil {
@@ -110,17 +117,17 @@ func readBody(c *gin.Context, kind bodyKind) ([]byte, *problem) {
 		return nil, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be application/json")
 	}
 	doc := bytes.TrimSpace(raw)
-	if len(doc) == 0 && kind != verbatim {
+	if len(doc) == 0 && o.body != verbatim {
 		doc = []byte("{}")
 	}
 	if p := checkJSON(doc); p != nil {
 		return nil, p
 	}
-	switch kind {
+	switch o.body {
 	case fields:
 		doc = withoutNulls(doc, maxDepth)
 	case loose:
-		doc = withoutNulls(doc, 1)
+		doc = known(withoutNulls(doc, 1), o.names)
 	case carrying:
 		doc = withoutNulls(doc, maxDepth, "data")
 	}
@@ -185,6 +192,31 @@ func holdsNUL(doc []byte) bool {
 		}
 	}
 	return false
+}
+
+// namesOf returns the names of the fields in the Body of an input.
+func namesOf(input reflect.Type) []string {
+	body, _ := input.FieldByName("Body")
+	var names []string
+	for _, f := range reflect.VisibleFields(body.Type) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// known returns an object without the fields that have none of the names. Anything else is returned as it is.
+func known(doc json.RawMessage, names []string) json.RawMessage {
+	object, ok := rawjson.Object(doc)
+	if !ok {
+		return doc
+	}
+	before := len(object)
+	maps.DeleteFunc(object, func(name string, _ json.RawMessage) bool { return !slices.Contains(names, name) })
+	if len(object) == before {
+		return doc
+	}
+	return encoded(object, doc)
 }
 
 // withoutNulls returns a valid document without the fields that are null, down to so many levels of objects and

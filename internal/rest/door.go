@@ -66,6 +66,7 @@ type Door struct {
 // New returns a Door. Idempotency keys are trimmed only while Run runs; everything else works without.
 func New(c Config) *Door {
 	gin.SetMode(gin.ReleaseMode) // else gin prints every route
+	tellNamesApart()
 	d := &Door{Config: c, engine: gin.New(), names: map[string]string{}, meters: newMeters(c.Metrics)}
 	d.engine.HandleMethodNotAllowed = true
 	d.engine.RedirectTrailingSlash = false

@@ -149,6 +149,9 @@ func (b *bench) do(method, path, body string, header ...string) response {
 	}
 	w := httptest.NewRecorder()
 	b.ServeHTTP(w, r)
+	if op := b.operation(r); op != nil && op.Responses[strconv.Itoa(w.Code)] == nil {
+		b.t.Errorf("%s %s was answered %d, which the document does not say: %s", method, path, w.Code, w.Body)
+	}
 	out := response{ResponseRecorder: w}
 	_ = json.Unmarshal(w.Body.Bytes(), &out.fields)
 	return out

@@ -33,7 +33,8 @@ type operation struct {
 	status           int   // of success; 0 is 200
 	also             []int // other answers that are no errors: 201, 304
 	body             bodyKind
-	errors           []int // beyond those that every operation of its kind has
+	names            []string // of the fields of a loose body; register knows them
+	errors           []int    // beyond those that every operation of its kind has
 }
 
 // answer is what a handler returns: Status 0 is the operation's own.
@@ -131,6 +132,9 @@ type foresight interface {
 
 // register adds an operation that answers with a body.
 func register[I, B any](d *Door, o operation, handle func(context.Context, *I) (*answer[B], error)) {
+	if o.body == loose {
+		o.names = namesOf(reflect.TypeFor[I]())
+	}
 	op := d.begin(&o)
 	huma.Register(d.api, op, func(ctx context.Context, in *I) (*answer[B], error) {
 		run := func(ctx context.Context) (*answer[B], error) {

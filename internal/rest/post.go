@@ -29,7 +29,7 @@ type postInput struct {
 		Category   string          `json:"category,omitempty" default:"system" enum:"announcement,remind,subscription,publication,system,mailbox"`
 		To         addressees      `json:"to,omitempty" doc:"Exactly one of users, conference and all"`
 		Except     []ref           `json:"except,omitempty" maxItems:"10000" nullable:"false" doc:"Who does not get it"`
-		ClientType []string        `json:"clientTypes,omitempty" maxItems:"16" nullable:"false" doc:"Only for sockets of these types"`
+		ClientType []ref           `json:"clientTypes,omitempty" maxItems:"16" nullable:"false" doc:"Only for sockets of these types"`
 		Conference ref             `json:"conferenceId,omitempty" doc:"Only for sockets that are there"`
 		Title      string          `json:"title,omitempty" maxLength:"255"`
 		Text       string          `json:"body,omitempty" doc:"With data at most 65536 bytes"`
@@ -62,7 +62,8 @@ func (d *Door) posts() {
 	register(d, operation{id: "post-notice", method: http.MethodPost, path: "/notices", tag: "notices", summary: "Say something to users, to the members of a conference, or to everybody",
 		detail: "202 means that it is stored.", status: http.StatusAccepted, body: carrying}, d.postNotice)
 	registerDelete(d, operation{id: "delete-notice", path: "/notices/{id}", tag: "notices", summary: "Take a notice back",
-		detail: "Out of every inbox; who has it is told. Its row in the log stays.", errors: []int{http.StatusNotFound}}, d.deleteNotice)
+		detail: "Out of every inbox; who has it is told. Its row in the log stays. What nobody can have in an inbox, chat and pushes and audit rows among it, cannot be taken back (409).",
+		errors: []int{http.StatusNotFound, http.StatusConflict}}, d.deleteNotice)
 }
 
 func (d *Door) postNotice(ctx context.Context, in *postInput) (*answer[posted], error) {
@@ -154,11 +155,11 @@ func (in *postInput) address(n *message.Notice) (err error) {
 		return err
 	}
 	for i, kind := range in.Body.ClientType {
-		if err := id.Check(kind); err != nil {
+		if err := id.Check(string(kind)); err != nil {
 			return badID(fmt.Sprintf("body.clientTypes[%d]", i), err)
 		}
+		n.ClientTypes = append(n.ClientTypes, string(kind))
 	}
-	n.ClientTypes = in.Body.ClientType
 	return nil
 }
 
@@ -182,6 +183,12 @@ func seconds(n *int64) time.Duration {
 
 func (d *Door) deleteNotice(ctx context.Context, in *noticePath) error {
 	return d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
+		switch e, err := d.Notices.Get(ctx, in.ID); {
+		case err != nil:
+			return err
+		case e.Category == "": // the log keeps more than notices, and what it says of itself stays as it is
+			return fault.New(fault.Conflict, "conflict", "this row of the log is no notice")
+		}
 		if err := d.Messages.Recall(ctx, in.ID); err != nil {
 			return err
 		}

@@ -102,7 +102,7 @@ func TestNoticeKinds(t *testing.T) {
 		if r := b.must(200, "GET", "/users/9/inbox", ""); len(r.fields["items"].([]any)) != 0 {
 			t.Errorf("what is transient waits: %s", r.Body)
 		}
-		post(`{"to":{"users":[1,2]},"except":["2"],"clientTypes":["pad"]}`, 1, 0, 1)
+		post(`{"to":{"users":[1,2]},"except":["2"],"clientTypes":["pad",7]}`, 1, 0, 1)
 		post(`{"to":{"users":[1,2]},"conferenceId":"43"}`, 2, 0, 2)
 
 		before := len(b.heardOf("notice"))
@@ -189,6 +189,29 @@ func TestRecall(t *testing.T) {
 	})
 }
 
+// TestOnlyNoticesAreTakenBack: once any row of the log could be, so that an audit row came to say of itself that it had
+// been recalled.
+func TestOnlyNoticesAreTakenBack(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := open(t, db)
+		b.hall.sockets = sockets("1")
+		b.must(204, "DELETE", "/notices/"+b.must(202, "POST", "/notices", `{"to":{"users":[1]}}`).fields["id"].(string), "")
+		b.must(202, "POST", "/push", `{"userIds":[1],"destination":"hello"}`)
+		for _, event := range []string{"audit", "hello"} {
+			rows := b.logged(event)
+			if len(rows) != 1 {
+				t.Fatalf("%s: %v", event, rows)
+			}
+			rowID := rows[0].(map[string]any)["id"].(string)
+			b.refused("409 conflict", "DELETE", "/notices/"+rowID, "")
+			holds(t, b.must(200, "GET", "/notices/"+rowID, "").Body.String(), `"state":"sent"`)
+		}
+		if n := len(b.logged("audit")); n != 1 {
+			t.Errorf("%d audit rows", n)
+		}
+	})
+}
+
 // tooMany is a list of more users than one call may name.
 var tooMany = "[" + strings.TrimSuffix(strings.Repeat("1,", 10001), ",") + "]"
 
@@ -238,6 +261,10 @@ var badNotices = [][]string{
 	{"422 expired", "POST", "/notices", `{"to":{"all":true},"sendAt":1000,"ttlSeconds":5}`},
 	{"422 bad_payload", "POST", "/notices", `{"to":{"all":true},"requireAck":"yes"}`},
 	{"422 bad_payload", "POST", "/notices", `{"to":{"all":true},"colour":"red"}`},
+	{"422 bad_payload", "POST", "/notices", `{"to":{"all":true},"Title":"x"}`},
+	// One of the two was checked and the other read: the notice had a category that does not exist.
+	{"422 bad_payload", "POST", "/notices", `{"to":{"all":true},"category":"system","Category":"gossip"}`},
+	{"422 bad_payload", "POST", "/notices", `{"to":{"users":[1],"Users":[2]}}`},
 	{"422 bad_payload", "POST", "/notices", `{"to":{"all":true},"data":"a\u0000b"}`},
 	{"413 too_large", "POST", "/notices", `{"to":{"all":true},"body":"` + strings.Repeat("x", 32768) + `","data":"` + strings.Repeat("x", 32768) + `"}`},
 	{"404 not_found", "DELETE", "/notices/x", ""},

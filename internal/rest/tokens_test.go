@@ -31,6 +31,13 @@ func TestTokens(t *testing.T) {
 				t.Errorf("%q: %d %s", body, r.Code, r.Body)
 			}
 		}
+		// A name in another case is an unknown field; once it replaced the known one, unchecked.
+		if r = b.do("POST", "/api", `{"tokens":[1],"data":"mine","Tokens":[2],"DATA":"theirs","x":null}`); r.fields["delivered"] != 2.0 {
+			t.Errorf("fields in another case: %s", r.Body)
+		}
+		if said := b.heardOf("receive_message"); said[len(said)-1] != `{"entityType":null,"data":"mine"}` {
+			t.Errorf("emitted: %v", said)
+		}
 		before := len(b.heardOf("receive_message"))
 		first := b.do("POST", "/api", `{"tokens":[1],"data":1}`, "Idempotency-Key", "k")
 		if again := b.do("POST", "/api", `{"tokens":[1],"data":1}`, "Idempotency-Key", "k"); again.Body.String() != first.Body.String() || again.Header().Get("Idempotency-Replayed") != "true" {

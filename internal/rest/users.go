@@ -99,7 +99,11 @@ func (d *Door) name(ctx context.Context, list []presence.User) (usersPut, error)
 	return put, err
 }
 
+// deleteUser erases the log twice: first in short steps, however much there is, and then, with the rest, what came since.
 func (d *Door) deleteUser(ctx context.Context, in *userPath) error {
+	if err := d.Notices.Erase(ctx, in.ID); err != nil {
+		return err
+	}
 	return d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
 		if err := d.Presence.DeleteUser(ctx, in.ID); err != nil {
 			return err

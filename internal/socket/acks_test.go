@@ -2,6 +2,8 @@ package socket
 
 import (
 	"fmt"
+	"log/slog"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -86,6 +88,37 @@ func TestAckSettlesNotice(t *testing.T) {
 	storetest.Eventually(t, func() bool { return o.fate(t, second, "anna") == "acked" }, "the binary ack is not in the ledger")
 	if a := anna.ask("jywsping"); !a.OK {
 		t.Error(a.text)
+	}
+}
+
+// A client that answers late answers on the connection that it has by then, maybe to the next life of the service or to
+// another node. Both counted from 1, so that it settled a notice there that nobody had seen.
+func TestLateAckToAnotherLife(t *testing.T) {
+	before, after := open(t, nil), open(t, nil)
+	then, now := before.enter(t, "EIO=4&userId=anna"), after.enter(t, "EIO=4&userId=anna")
+	before.send(t, message.Notice{Users: []string{"anna"}, Title: "before"})
+	noticeID := after.send(t, message.Notice{Users: []string{"anna"}, Title: "after"})
+	_, late := then.said("notice")
+	_, number := now.said("notice")
+	now.write("43" + late + "[]")
+	now.ask("jywsping")
+	if late == number {
+		t.Fatalf("both lives ask for %s", late)
+	}
+	now.write("43" + number + "[]")
+	storetest.Eventually(t, func() bool { return after.fate(t, noticeID, "anna") == "acked" }, "its own number settles nothing")
+}
+
+// The numbers fit into 32 bits with a sign, which is what some clients read them as, and begin anew after the largest.
+func TestAckNumbersStaySmall(t *testing.T) {
+	h := NewHall(slog.New(slog.DiscardHandler))
+	for _, last := range []uint32{math.MaxInt32 - 1, math.MaxUint32 - 1} {
+		h.asked.Store(last)
+		for _, want := range []uint64{math.MaxInt32, 0, 1} {
+			if got := h.nextNumber(); got != want {
+				t.Errorf("after %d comes %d, want %d", last, got, want)
+			}
+		}
 	}
 }
 

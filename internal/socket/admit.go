@@ -59,6 +59,9 @@ func (d *Door) let(s *seat, next func(*socketio.ExtendedError)) {
 	}
 	d.seatPerson(s, p)
 	d.metrics.connects.WithLabelValues("admitted").Inc()
+	if s.box != nil {
+		s.box.hold() // see connected
+	}
 	next(nil)
 }
 
@@ -142,6 +145,11 @@ func (d *Door) connected(args ...any) {
 		return
 	}
 	defer d.guard("connected", func() { s.drop() })
+	if s.box != nil {
+		// The library sends CONNECT a moment before it knows the socket by its namespace, and closes the connection of a
+		// client whose first event comes between the two. So the client hears of it only now.
+		s.box.release()
+	}
 	_ = sock.On("disconnect", func(...any) { s.end(presence.Lost) })
 	sock.OnAny(s.dispatch)
 	who := s.person()

@@ -52,13 +52,22 @@ func (s *seat) onLeave(json.RawMessage) (answer, error) {
 
 // move opens a session of the seat's user in another place, or in none, and closes the one it had.
 func (s *seat) move(place string, why presence.Reason) error {
+	arrives, err := s.reseat(place, why)
+	if arrives { // in the rooms first: what is sent from now on finds him there, and what was sent before is read
+		s.door.messages.Arrived(s.socket())
+	}
+	return err
+}
+
+// reseat is move but for what waits for the user: when arrives is true, that is to be brought.
+func (s *seat) reseat(place string, why presence.Reason) (arrives bool, err error) {
 	if gone, _ := s.isGone(); gone { // the event was waiting when the socket ended
-		return nil
+		return false, nil
 	}
 	old := s.person()
 	p, err := s.door.openSession(s, place)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !s.door.seatPerson(s, p) {
 		p.sessionID = ""
@@ -73,7 +82,7 @@ func (s *seat) move(place string, why presence.Reason) error {
 		s.door.house.Leave(old.sessionID, why)
 	}
 	if p.sessionID == "" {
-		return nil
+		return false, nil
 	}
 	s.door.hall.enter(s, p)
 	if place != "" {
@@ -82,8 +91,7 @@ func (s *seat) move(place string, why presence.Reason) error {
 	if old.userID == "" {
 		s.door.limitSessions(s, p)
 	}
-	s.door.messages.Arrived(s.socket()) // in the rooms first: what is sent from now on finds him there, and what was sent before is read
-	return nil
+	return true, nil
 }
 
 func (s *seat) onRoster(arg json.RawMessage) (answer, error) {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,7 +24,7 @@ import (
 type Hall struct {
 	rooms *rooms
 	log   *slog.Logger
-	asked atomic.Uint64 // the last number under which an acknowledgement was asked for
+	asked atomic.Uint32 // the last number under which an acknowledgement was asked for; see nextNumber
 
 	mu       sync.Mutex       // guards the rest
 	sessions map[string]*seat // by session, from before it is opened until it is closed
@@ -31,8 +33,15 @@ type Hall struct {
 
 // NewHall returns an empty hall.
 func NewHall(log *slog.Logger) *Hall {
-	return &Hall{rooms: newRooms(), log: log, sessions: map[string]*seat{}, conns: map[string]*seat{}}
+	h := &Hall{rooms: newRooms(), log: log, sessions: map[string]*seat{}, conns: map[string]*seat{}}
+	h.asked.Store(rand.Uint32())
+	return h
 }
+
+// nextNumber returns the number of the next acknowledgement. They begin anywhere: a client that answers late does so on
+// the connection that it has by then, where a hall that began at 1 as well may have asked it for something else under
+// that number. They stay below 2^31, because some clients read them as 32 bits with a sign.
+func (h *Hall) nextNumber() uint64 { return uint64(h.asked.Add(1) & math.MaxInt32) }
 
 // claim takes the only place of a connection for s. A second CONNECT on one connection finds it taken, also after the
 // first socket has left.
@@ -229,27 +238,28 @@ func (h *Hall) Emit(to hall.Audience, name string, args ...json.RawMessage) []ha
 		h.log.Error("could not encode an event", slog.Any("error", err))
 		return nil
 	}
+	return h.hand(to, func(s *seat) verdict { return s.push(f) })
+}
+
+// hand pushes to the seats of an audience and returns those that took it. A seat that is about to close takes nothing:
+// its user is not reached.
+func (h *Hall) hand(to hall.Audience, push func(*seat) verdict) []hall.Socket {
 	seats := h.find(to)
-	for _, s := range seats {
-		s.push(f)
-	}
-	return sockets(seats)
+	return sockets(slices.DeleteFunc(seats, func(s *seat) bool { return push(s) == closed }))
 }
 
 // EmitAcked implements message.Hall.
 func (h *Hall) EmitAcked(to hall.Audience, noticeID, name string, args ...json.RawMessage) []hall.Socket {
-	number := h.asked.Add(1) // the same for all receivers, so that the frame is encoded once
+	number := h.nextNumber() // the same for all receivers, so that the frame is encoded once
 	f, err := askedEvent(number, name, args...)
 	if err != nil {
 		h.log.Error("could not encode an event", slog.Any("error", err))
 		return nil
 	}
-	seats := h.find(to)
-	for _, s := range seats {
-		s.acks.expect(number, noticeID)
-		s.push(f)
-	}
-	return sockets(seats)
+	return h.hand(to, func(s *seat) verdict {
+		s.acks.expect(number, noticeID) // first: the answer may be there before push returns
+		return s.push(f)
+	})
 }
 
 // EmitRoom implements conference.Hall.

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -48,5 +49,26 @@ func TestAudiences(t *testing.T) {
 		if strings.Join(got, " ") != want {
 			t.Errorf("%+v finds %v, want %s", to, got, want)
 		}
+	}
+}
+
+// A client that has to go because it is too slow is not reached by what it does not get. It was counted among those who
+// were, and so nothing was kept for it.
+func TestSlowClientIsNotReached(t *testing.T) {
+	o := open(t, func(c *Config) { c.MaxQueueBytes = 1000 })
+	slow := o.poll(t, "EIO=4&userId=anna")
+	slow.post("40")
+	slow.until("welcome")
+	slow.post(`421["jywsping"]`)
+	slow.until("431[") // it is in its rooms, and nothing waits for it
+	text := json.RawMessage(`"` + strings.Repeat("x", 2000) + `"`)
+	to := hall.Audience{Users: []string{"anna"}}
+	for i, want := range []int{1, 0, 0} {
+		if got := o.hall.Emit(to, "hello", text); len(got) != want {
+			t.Errorf("number %d reached %d sockets, want %d", i, len(got), want)
+		}
+	}
+	if got := o.hall.EmitAcked(to, "n1", "notice", text); len(got) != 0 {
+		t.Errorf("a notice reached %v", got)
 	}
 }

@@ -30,10 +30,10 @@ func (s *seat) onLogin(arg json.RawMessage) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	who := s.person()
+	who, arrives := s.person(), false
 	if !s.system && in.userID != "" && (who.userID != in.userID || who.conferenceID != in.conferenceID) {
 		s.userID = in.userID
-		if err := s.move(in.conferenceID, presence.Left); err != nil {
+		if arrives, err = s.reseat(in.conferenceID, presence.Left); err != nil {
 			return nil, err
 		}
 	}
@@ -42,7 +42,7 @@ func (s *seat) onLogin(arg json.RawMessage) (answer, error) {
 	if me := s.socket(); me.UserID != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 		defer cancel()
-		if unread, err = s.door.messages.Login(ctx, me, in.all); err != nil {
+		if unread, err = s.door.messages.Login(ctx, me, arrives, in.all); err != nil {
 			return nil, err
 		}
 	}

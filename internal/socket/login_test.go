@@ -2,7 +2,10 @@ package socket
 
 import (
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/gorilla/websocket"
 
 	"rollcall/internal/message"
 )
@@ -60,4 +63,34 @@ func TestSystemClientLogin(t *testing.T) {
 	if a := c.ask("user_login", `{"userId":"robot","conferenceId":42,"tokenId":"x"}`); !a.OK {
 		t.Error(a.text)
 	}
+}
+
+// A page that says who it is as soon as it is connected was sometimes cut off: its event came before the library knew the
+// socket by its namespace.
+func TestFirstEventRightAfterConnect(t *testing.T) {
+	o := open(t, nil)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(o.url, "http")+"/socket.io/?transport=websocket&EIO=3", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for packet := ""; !strings.HasPrefix(packet, "431"); {
+					_, text, err := conn.ReadMessage()
+					if err != nil {
+						t.Errorf("instead of the answer: %v", err)
+						break
+					}
+					if packet = string(text); packet == "40" {
+						_ = conn.WriteMessage(websocket.TextMessage, []byte(`421["user_login",{"tokenId":"x"}]`))
+					}
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	all.Wait()
 }

@@ -82,7 +82,7 @@ const (
 	queued verdict = iota
 	stale          // the receiver has seen this version or a later one
 	gap            // the receiver has not seen the version that this frame follows
-	closed         // nobody will take frames any more
+	closed         // nobody will take frames any more, this one included
 )
 
 // drain is the transport that empties an outbox.
@@ -103,6 +103,7 @@ type outbox struct {
 	waiting []*frame
 	bytes   int
 	seen    map[string]int64 // the newest version queued, by stream
+	held    bool             // nothing is taken until release
 	closed  bool
 }
 
@@ -116,15 +117,15 @@ func (o *outbox) push(f *frame) verdict {
 	before := o.bytes
 	v := o.admit(f)
 	d, over := o.drain, v == queued && !f.latest && before > o.max
-	if over {
+	if over { // the frame goes with all the others
 		o.shut()
+		v = closed
 	}
 	o.mu.Unlock()
 	switch {
-	case v != queued:
 	case over:
 		d.overflow()
-	default:
+	case v == queued:
 		d.ready()
 	}
 	return v
@@ -183,12 +184,30 @@ func (o *outbox) forget(stream string) {
 func (o *outbox) take(d drain) []*frame {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.drain != d || len(o.waiting) == 0 {
+	if o.drain != d || o.held || len(o.waiting) == 0 {
 		return nil
 	}
 	frames := o.waiting
 	o.waiting, o.bytes = nil, 0
 	return frames
+}
+
+// hold keeps what is pushed from now on until release.
+func (o *outbox) hold() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = true
+}
+
+// release is the end of hold. Without one it does nothing.
+func (o *outbox) release() {
+	o.mu.Lock()
+	was, d := o.held, o.drain
+	o.held = false
+	o.mu.Unlock()
+	if was {
+		d.ready()
+	}
 }
 
 // hand makes d the one who drains from now on.
@@ -249,9 +268,9 @@ func utf16Length(s []byte) int {
 	return n
 }
 
-// idle reports whether nothing waits.
+// idle reports whether there is nothing to take.
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.waiting) == 0
+	return o.held || len(o.waiting) == 0
 }

@@ -108,3 +108,25 @@ func TestPayload(t *testing.T) {
 		}
 	})
 }
+
+// What is held waits, and nobody spins for it; when it is released whoever drains is called once.
+func TestHeldFramesWait(t *testing.T) {
+	d, later := &fakeDrain{}, &fakeDrain{}
+	o := newOutbox(1000, d)
+	o.release()
+	o.hold()
+	f := newFrame([]byte("40"), false)
+	o.push(f)
+	if o.take(d) != nil || !o.idle() {
+		t.Error("a held frame was taken, or is waited for")
+	}
+	o.hand(later)
+	before := later.readies
+	o.release()
+	if later.readies != before+1 || d.readies != 1 || o.idle() {
+		t.Errorf("%d and %d calls", d.readies, later.readies-before)
+	}
+	if got := o.take(later); len(got) != 1 || got[0] != f {
+		t.Errorf("%d frames came", len(got))
+	}
+}

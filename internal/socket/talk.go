@@ -16,6 +16,9 @@ import (
 	"rollcall/internal/rawjson"
 )
 
+// historyBytes bounds what the lines of one answer to chat_history hold together.
+const historyBytes = 256 << 10
+
 // maxClientMsgID is how many characters the sender's own number of a message may have.
 const maxClientMsgID = 64
 
@@ -97,8 +100,12 @@ func (s *seat) onChatHistory(arg json.RawMessage) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := make([]chatLine, 0, len(list))
+	items, size := make([]chatLine, 0, len(list)), 0
 	for _, l := range list {
+		if size += len(l.Body); size > historyBytes && len(items) > 0 {
+			next = items[len(items)-1].ID
+			break
+		}
 		items = append(items, lineOf(l))
 	}
 	return answer{"items": items, "next": nullable(next)}, nil

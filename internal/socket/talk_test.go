@@ -101,6 +101,34 @@ func TestChatHistory(t *testing.T) {
 	}
 }
 
+// However many lines are asked for, an answer ends when it is large, and the next page begins where it ended. It had up to
+// 200 lines of 64 KiB each.
+func TestLongChatHistory(t *testing.T) {
+	o := open(t, func(c *Config) { c.EventsPerSecond = 1000 })
+	anna := o.enter(t, "EIO=4&userId=anna&conferenceId=42")
+	for i := range 6 {
+		if a := anna.ask("chat message", `"`+itoa(i)+strings.Repeat("x", 60_000)+`"`); !a.OK {
+			t.Fatal(a.text)
+		}
+	}
+	got, before := "", ""
+	for _, want := range []int{4, 2} {
+		page := anna.ask("chat_history", `{"limit":200`+before+`}`)
+		if len(page.Items) != want || len(page.text) > 300_000 {
+			t.Errorf("%d lines in %d bytes", len(page.Items), len(page.text))
+		}
+		for _, item := range page.Items {
+			got += string(item)[len(`{"body":"`):][:1]
+		}
+		if page.Next != nil {
+			before = `,"before":"` + *page.Next + `"`
+		}
+	}
+	if got != "543210" {
+		t.Errorf("the history is %q", got)
+	}
+}
+
 // A direct message reaches every socket of its addressee; if there is none it waits, and the sender is told. The same
 // number again is the same message.
 func TestDirectMessage(t *testing.T) {
