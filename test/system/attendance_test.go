@@ -265,12 +265,6 @@ func (s *script) sameAsFile(a attended) {
 // explains runs the command beside the server, and asks over REST: both tell that the node of a user died.
 func (s *script) explains(user string) {
 	s.t.Helper()
-	cmd := exec.Command(s.path, "explain", "-user", user, "-conference", "42")
-	cmd.Dir, cmd.Env = s.t.TempDir(), append(os.Environ(), s.env...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("explain: %v\n%s", err, out)
-	}
 	var line struct {
 		Items []struct {
 			At           int64
@@ -279,6 +273,13 @@ func (s *script) explains(user string) {
 		}
 	}
 	s.must("GET", "/api/v1/explain?conferenceId=42&userId="+user, nil, &line)
+	// The command is asked later and so knows all of that; rows of trees that were pushed may still have been added.
+	cmd := exec.Command(s.path, "explain", "-user", user, "-conference", "42")
+	cmd.Dir, cmd.Env = s.t.TempDir(), append(os.Environ(), s.env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("explain: %v\n%s", err, out)
+	}
 	last := s.spans[user][len(s.spans[user])-1].to
 	died := 0
 	for _, m := range line.Items {
