@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/storetest"
 )
 
-// callers is how many post at once in the comparison of Show 8.
+// callers is how many post at once in the comparison.
 const callers = 64
 
 // postAll has callers post count notices between them, one user each, and returns how many there were in a second.
@@ -90,7 +90,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
-// BenchmarkPost is the measure of Show 8: ns/op of 64 callers together.
+// BenchmarkPost measures 64 callers together, in shared transactions and in one each.
 func BenchmarkPost(b *testing.B) {
 	for _, most := range []int{postBatch, 1} {
 		b.Run(fmt.Sprint("most", most), func(b *testing.B) {
