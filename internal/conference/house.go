@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
+	"rollcall/internal/complaint"
 	"rollcall/internal/crew"
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
@@ -91,7 +92,7 @@ type House struct {
 	shares   *agenda // when to look after who shares
 	bars     bars
 	broken   brokenSections
-	troubles troubles
+	troubles complaint.Once
 }
 
 type metrics struct {

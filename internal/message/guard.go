@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -15,30 +14,12 @@ const retryPause = time.Second
 
 var errPanicked = errors.New("a panic was caught")
 
-// troubles remembers which work fails, so that it is one line in the log and not one with every try.
-type troubles struct {
-	mu    sync.Mutex // guards known
-	known map[string]bool
-}
-
-// turn notes whether work fails and reports whether that has just begun.
-func (t *troubles) turn(work string, fails bool) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.known == nil {
-		t.known = map[string]bool{}
-	}
-	begins := fails && !t.known[work]
-	t.known[work] = fails
-	return begins
-}
-
 // note logs an error of work that is tried again or given up, once until it succeeds.
 func (m *Messages) note(work string, err error) {
 	if err != nil {
 		m.metrics.errors.WithLabelValues(work).Inc()
 	}
-	if m.troubles.turn(work, err != nil) {
+	if m.troubles.Begins(work, err != nil) {
 		m.Log.Warn("could not "+work, slog.Any("error", err))
 	}
 }
@@ -62,7 +43,7 @@ func (m *Messages) guard(work string, f func() error) (err error) {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errPanicked, p)
 			m.metrics.panics.WithLabelValues(work).Inc()
-			if m.troubles.turn("panic: "+work, true) {
+			if m.troubles.Begins("panic: "+work, true) {
 				m.Log.Error("a panic was caught, the work goes on", slog.String("work", work), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/singleflight"
 
+	"rollcall/internal/complaint"
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
@@ -52,7 +53,7 @@ type Config struct {
 type Messages struct {
 	Config
 	metrics  metrics
-	troubles troubles
+	troubles complaint.Once
 	counting singleflight.Group // looks at who is online and at names, one at a time
 
 	ledger   *ledger

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
@@ -46,11 +47,22 @@ func TestDatabaseAway(t *testing.T) {
 	b.hears(anna, "notice", 1)
 }
 
-// failed reports whether work fails at present.
+// failed reports whether work has failed.
 func (b *bench) failed(work string) bool {
-	b.troubles.mu.Lock()
-	defer b.troubles.mu.Unlock()
-	return b.troubles.known[work]
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(b.metrics.errors)
+	families, err := reg.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if m.GetLabel()[0].GetValue() == work {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Everybody comes at once: few transactions look for all, and who has something waiting gets it.

@@ -11,14 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/id"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
-	migrations "rollcall/sql"
 )
 
 // to returns a stored notice for users.
@@ -212,18 +210,7 @@ func refuse(t *testing.T, db *store.DB) {
 
 // While the database is away every caller is told so, and when it is back it goes on.
 func TestPostWhileAway(t *testing.T) {
-	c := storetest.DSN(t, store.MySQL)
-	dsn, err := mysql.ParseDSN(c.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	line := storetest.NewLine(t, dsn.Addr)
-	dsn.Addr = line.Addr()
-	c.DSN = dsn.FormatDSN()
-	db := storetest.OpenConfig(t, c)
-	if err := migrations.Up(t.Context(), db.SQL(), store.MySQL); err != nil {
-		t.Fatal(err)
-	}
+	db, line := onLine(t)
 	n := open(db, time.Minute)
 	running(t, n)
 	post(t, n, Posting{Entry: to(anna)})

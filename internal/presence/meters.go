@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"rollcall/internal/complaint"
 	"rollcall/internal/fault"
 )
 
@@ -49,16 +50,14 @@ func (m meters) batch(ops int, took time.Duration) {
 	m.seconds.Observe(took.Seconds())
 }
 
-// complainEvery is the least time between two equal complaints.
-const complainEvery = 10 * time.Second
-
 // trouble logs what loops that run for ever cannot return: an outage once, other errors every 10 s at most.
 type trouble struct {
 	log *slog.Logger
 
-	mu   sync.Mutex // guards what follows
+	others complaint.Rarely
+
+	mu   sync.Mutex // guards away
 	away bool
-	last map[string]time.Time // of other errors, by what was being done
 }
 
 // note takes the result of one round of what.
@@ -73,7 +72,7 @@ func (t *trouble) note(what string, err error) {
 		if t.turn(true) {
 			t.log.Warn("the database is away", "noticed", what, "err", err)
 		}
-	case t.again(what):
+	case t.others.Again(what):
 		t.log.Error("presence failed", "doing", what, "err", err)
 	}
 }
@@ -85,18 +84,4 @@ func (t *trouble) turn(away bool) bool {
 	was := t.away
 	t.away = away
 	return was != away
-}
-
-// again reports whether it is time to complain about what once more.
-func (t *trouble) again(what string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if time.Since(t.last[what]) < complainEvery {
-		return false
-	}
-	if t.last == nil {
-		t.last = map[string]time.Time{}
-	}
-	t.last[what] = time.Now()
-	return true
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"rollcall/internal/complaint"
 	"rollcall/internal/fault"
 )
 
@@ -31,18 +32,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-const (
-	complainEvery = 10 * time.Second // least time between two equal complaints
-	outageGap     = 30 * time.Second // without a failure, after which the next one is another outage
-)
+// outageGap is how long there must be no failure for the next one to be another outage.
+const outageGap = 30 * time.Second
 
 // trouble logs what loops that run for ever cannot return: an outage of the database once, other things every 10 s at most.
 type trouble struct {
 	log *slog.Logger
 
-	mu   sync.Mutex           // guards what follows
+	others complaint.Rarely
+
+	mu   sync.Mutex           // guards away
 	away map[string]time.Time // when the database was last away, by what was being done
-	last map[string]time.Time // of complaints, by what they were about; what is few
 }
 
 // note takes the result of one round of what.
@@ -56,7 +56,7 @@ func (t *trouble) note(what string, err error) {
 		if t.gone(what) {
 			t.log.Warn("webhooks wait, the database is away", slog.String("noticed", what), slog.Any("error", err))
 		}
-	case t.again(what):
+	case t.others.Again(what):
 		t.log.Error("webhooks failed", slog.String("doing", what), slog.Any("error", err))
 	}
 }
@@ -85,24 +85,10 @@ func (t *trouble) back(what string) bool {
 	return was && len(t.away) == 0
 }
 
-// again reports whether it is time to complain about what once more.
-func (t *trouble) again(what string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if time.Since(t.last[what]) < complainEvery {
-		return false
-	}
-	if t.last == nil {
-		t.last = map[string]time.Time{}
-	}
-	t.last[what] = time.Now()
-	return true
-}
-
 // guard runs f, so that a panic in it ends neither the process nor the loop around it.
 func (t *trouble) guard(what string, f func()) {
 	defer func() {
-		if p := recover(); p != nil && t.again("panic: "+what) {
+		if p := recover(); p != nil && t.others.Again("panic: "+what) {
 			t.log.Error("webhooks panicked", slog.String("doing", what), slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
 		}
 	}()
@@ -111,7 +97,7 @@ func (t *trouble) guard(what string, f func()) {
 
 // gaveUp tells of an event that is dead now.
 func (t *trouble) gaveUp(e *endpoint, row *outboxRow, r outcome) {
-	if t.again("dead: " + e.key) {
+	if t.others.Again("dead: " + e.key) {
 		t.log.Warn("a webhook event was given up, see GET /webhooks/deliveries?state=dead", slog.Int("endpoint", e.index), slog.String("url", e.shown),
 			slog.String("id", row.ID), slog.String("type", row.Type), slog.Int("attempts", row.Attempts+1), slog.String("last", r.text))
 	}

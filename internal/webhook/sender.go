@@ -148,9 +148,9 @@ func (p pace) bound(ctx context.Context) time.Duration {
 func (o *Outbox) tell(e *endpoint, r outcome) {
 	switch {
 	case r.cut || !r.ok && refusal(r.status):
-	case r.ok && e.failing.Swap(false) && o.trouble.again("back: "+e.key):
+	case r.ok && e.failing.Swap(false) && o.trouble.others.Again("back: "+e.key):
 		o.trouble.log.Info("a webhook endpoint takes events again", slog.Int("endpoint", e.index), slog.String("url", e.shown))
-	case !r.ok && !e.failing.Swap(true) && o.trouble.again("fails: "+e.key):
+	case !r.ok && !e.failing.Swap(true) && o.trouble.others.Again("fails: "+e.key):
 		o.trouble.log.Warn("a webhook endpoint fails, its events wait", slog.Int("endpoint", e.index), slog.String("url", e.shown), slog.String("why", r.text))
 	}
 }
