@@ -28,11 +28,30 @@ const (
 var emptyNames = []string{"util", "utils", "common", "helper", "helpers", "types", "manager", "base"}
 
 func TestStyle(t *testing.T) {
+	described := map[string]bool{} // folder -> has a package comment
+	for name, source := range sources(t) {
+		offences, comment := offences(name, source)
+		for _, o := range offences {
+			t.Error(o)
+		}
+		folder := filepath.Dir(name)
+		described[folder] = described[folder] || comment
+	}
+	for folder, yes := range described {
+		if !yes {
+			t.Errorf("%s: the package has no comment", folder)
+		}
+	}
+}
+
+// sources returns the text of every Go file of the repository, by its path from the root.
+func sources(t *testing.T) map[string][]byte {
+	t.Helper()
 	root, err := storetest.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	described := map[string]bool{} // folder -> has a package comment
+	files := map[string][]byte{}
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -42,30 +61,17 @@ func TestStyle(t *testing.T) {
 		case entry.IsDir() || filepath.Ext(path) != ".go":
 			return nil
 		}
-		source, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
 		name, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
 		}
-		offences, comment := offences(name, source)
-		for _, o := range offences {
-			t.Error(o)
-		}
-		folder := filepath.Dir(name)
-		described[folder] = described[folder] || comment
-		return nil
+		files[name], err = os.ReadFile(path)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for folder, yes := range described {
-		if !yes {
-			t.Errorf("%s: the package has no comment", folder)
-		}
-	}
+	return files
 }
 
 // offences returns what is wrong with one file, a line each, and whether it holds the package's comment.
