@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -58,18 +57,58 @@ func (p Proxies) Address(r *http.Request) string {
 	return addr.Unmap().WithZone("").String()
 }
 
+// Secure reports whether the client came by TLS: to us, or to a trusted proxy that says so in X-Forwarded-Proto.
+func (p Proxies) Secure(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	near, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !p.trust(near.Addr()) {
+		return false
+	}
+	scheme, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",") // each proxy adds behind what the one before it said
+	return strings.EqualFold(strings.TrimSpace(scheme), "https")
+}
+
+// Own reports whether r comes from a page of ours, or from no page at all. It is asked before a cookie counts: browsers send
+// cookies whoever makes them do so, but they say who that is.
+func Own(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none": // none: somebody typed the address
+	default:
+		return false
+	}
+	origin, given, ok := originOf(r)
+	return ok && (!given || own(origin, r))
+}
+
+// originOf returns what r says about the page that it comes from. ok is false if it says more than one thing: which of them a
+// proxy in front of us believed, nobody knows.
+func originOf(r *http.Request) (origin string, given, ok bool) {
+	switch v := r.Header.Values("Origin"); len(v) {
+	case 0:
+		return "", false, true
+	case 1:
+		return v[0], true, true
+	}
+	return "", true, false
+}
+
+// own reports whether an origin is the one that r was sent to, written as browsers write it. Behind a proxy that ends TLS we
+// do not know our own scheme, so either will do; when we end TLS ourselves only https is ours.
+func own(origin string, r *http.Request) bool {
+	scheme, host, ok := strings.Cut(origin, "://")
+	return ok && (scheme == "https" || scheme == "http" && r.TLS == nil) && host != "" && strings.EqualFold(host, r.Host)
+}
+
 // Origins are the pages, besides our own, whose scripts may talk to us. "*" allows all.
 type Origins []string
 
 // Allow reports whether the page that sent r may: it has no Origin (it is no page of another site), it is our own,
-// or it is listed.
+// or it is listed. A blank Origin is no page's. Two of them are refused whatever is listed.
 func (o Origins) Allow(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" || slices.Contains(o, "*") || slices.Contains(o, origin) {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	origin, given, ok := originOf(r)
+	return ok && (!given || slices.Contains(o, "*") || slices.Contains(o, origin) || own(origin, r))
 }
 
 // Answer sets the headers that let the page that sent r read the answer. It expects that Allow holds.

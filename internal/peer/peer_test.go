@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"crypto/tls"
 	"net/http/httptest"
 	"testing"
 )
@@ -66,5 +67,88 @@ func TestOrigins(t *testing.T) {
 	listed.Answer(w, r)
 	if w.Header().Get("Access-Control-Allow-Origin") != "https://good.example" || w.Header().Get("Access-Control-Allow-Methods") == "" || w.Header().Get("Vary") != "Origin" {
 		t.Errorf("the preflight was answered %v", w.Header())
+	}
+}
+
+// Whether a cookie may be marked Secure is known from TLS, or from a proxy that is trusted, and from nobody else.
+func TestSecure(t *testing.T) {
+	proxies, err := ParseProxies([]string{"10.0.0.0/8"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		peer, proto string
+		tls, want   bool
+	}{
+		{"203.0.113.5:1", "", true, true}, {"203.0.113.5:1", "", false, false}, {"203.0.113.5:1", "https", false, false}, {"10.1.1.1:1", "https", false, true},
+		{"[::ffff:10.1.1.1]:1", "HTTPS, http", false, true}, {"10.1.1.1:1", "http", false, false}, {"10.1.1.1:1", "", false, false}, {"@", "https", false, false},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr, r.TLS = c.peer, nil
+		if c.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		r.Header.Set("X-Forwarded-Proto", c.proto)
+		if got := proxies.Secure(r); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+// A browser says which page made it send a request, in one of two headers or in both; each of them can say no.
+func TestOwn(t *testing.T) {
+	for _, c := range []struct {
+		origin, site string
+		want         bool
+	}{
+		{"", "", true}, {"https://rollcall.example", "", true}, {"https://ROLLCALL.example", "same-origin", true}, {"", "same-origin", true}, {"", "none", true},
+		{"https://rollcall.example:444", "", false}, {"https://sub.rollcall.example", "", false}, {"https://rollcall.example.evil", "", false}, {"null", "", false},
+		{"", "same-site", false}, {"", "cross-site", false}, {"", "nonsense", false}, {"https://rollcall.example", "cross-site", false}, {"https://evil.example", "same-origin", false},
+		{"rollcall.example", "", false}, {"https://rollcall.example@evil.example", "", false}, {"%", "", false},
+	} {
+		r := httptest.NewRequest("GET", "https://rollcall.example/", nil)
+		for name, value := range map[string]string{"Origin": c.origin, "Sec-Fetch-Site": c.site} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		if got := Own(r); got != c.want {
+			t.Errorf("Origin %q, Sec-Fetch-Site %q: %v", c.origin, c.site, got)
+		}
+	}
+}
+
+// Of two Origin headers a proxy may have believed one and we the other; a blank one is no page's; and http is not our own scheme
+// where we serve TLS ourselves.
+func TestOriginsThatNoBrowserSends(t *testing.T) {
+	for _, c := range []struct {
+		origins []string
+		tls     bool
+		allowed bool
+	}{
+		{nil, false, true}, {[]string{"http://rollcall.example"}, false, true}, {[]string{"https://rollcall.example"}, true, true},
+		{[]string{"http://rollcall.example"}, true, false}, {[]string{""}, false, false}, {[]string{"https://good.example", "https://evil.example"}, false, false},
+		{[]string{"https://good.example", "https://good.example"}, false, false}, {[]string{"https://me@rollcall.example"}, false, false},
+		{[]string{"https://rollcall.example/"}, false, false}, {[]string{"ftp://rollcall.example"}, false, false}, {[]string{"https://"}, false, false},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host = "rollcall.example"
+		if c.tls {
+			r.TLS = &tls.ConnectionState{}
+		}
+		if c.origins != nil {
+			r.Header["Origin"] = c.origins
+		}
+		if got := (Origins{"https://good.example"}).Allow(r); got != c.allowed {
+			t.Errorf("origins %q, TLS %v: allowed %v", c.origins, c.tls, got)
+		}
+		if got := Own(r); got != c.allowed {
+			t.Errorf("origins %q, TLS %v: own %v", c.origins, c.tls, got)
+		}
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header["Origin"] = []string{"https://a.example", "https://b.example"}
+	if (Origins{"*"}).Allow(r) {
+		t.Error("two origins are allowed although nobody knows which is meant")
 	}
 }
