@@ -27,6 +27,7 @@ type batch struct {
 	// Found out.
 	deeds    map[pair]*deed
 	named    map[pair]naming // by the last open
+	roles    map[pair]string // of the last token that said one
 	rows     map[string]sessionRow
 	reopened map[string]sessionRow
 	is       []presenceRow // to be written
@@ -37,7 +38,7 @@ type batch struct {
 func newBatch(ops []*op, c Config) *batch {
 	return &batch{
 		ops: ops, outcomes: make([]outcome, len(ops)), duplicates: c.Duplicates, grace: c.Grace.Milliseconds(),
-		deeds: map[pair]*deed{}, named: map[pair]naming{},
+		deeds: map[pair]*deed{}, named: map[pair]naming{}, roles: map[pair]string{},
 		rows: map[string]sessionRow{}, reopened: map[string]sessionRow{}, moved: map[string]int{},
 	}
 }
@@ -103,7 +104,7 @@ func (b *batch) apply() {
 			b.applyClose(o, d)
 		case reopen:
 			b.reopened[o.row.ID] = o.row
-			b.enter(o.row, d)
+			b.enter(o, d)
 		case end:
 			d.ended = o.why
 		case look:
@@ -146,14 +147,18 @@ func (b *batch) applyOpen(o *op, d *deed) outcome {
 	row := o.row
 	row.UserName = name.text
 	b.rows[row.ID] = row
-	b.enter(row, d)
+	b.enter(o, d)
 	return outcome{arrival: a}
 }
 
-func (b *batch) enter(row sessionRow, d *deed) {
+func (b *batch) enter(o *op, d *deed) {
 	d.came, d.touched = true, true
-	if who := row.pair(); !slices.Contains(b.open[who], row.ID) {
-		b.open[who] = append(b.open[who], row.ID)
+	who := o.row.pair()
+	if o.held != nil && o.held.role != "" {
+		b.roles[who] = o.held.role
+	}
+	if !slices.Contains(b.open[who], o.row.ID) {
+		b.open[who] = append(b.open[who], o.row.ID)
 	}
 }
 
@@ -192,11 +197,12 @@ func (b *batch) conclude() {
 		if n, ok := b.named[who]; ok && n.text != "" {
 			row.UserName, row.NameRank = n.text, n.rank
 		}
+		row.TokenRole = b.role(row.TokenRole, who, from)
 		known := before.State != ""
 		if !known && !to.state.here() && from.state == to.state {
 			continue
 		}
-		if !known || from != to || before.UserName != row.UserName || before.NameRank != row.NameRank {
+		if !known || from != to || before.UserName != row.UserName || before.NameRank != row.NameRank || before.TokenRole != row.TokenRole {
 			b.is = append(b.is, row)
 		}
 		if from.state == to.state && (!d.touched || !to.state.here()) {
@@ -208,6 +214,17 @@ func (b *batch) conclude() {
 			From: from.state, To: to.state, Reason: to.why, At: b.now,
 		})
 	}
+}
+
+// role returns what tokens say that a user is: what the last one said, for as long as he is there.
+func (b *batch) role(before string, who pair, from standing) string {
+	if said, ok := b.roles[who]; ok {
+		return said
+	}
+	if b.deeds[who].came && !from.state.here() {
+		return ""
+	}
+	return before
 }
 
 // number is what a user in this state adds to the online number.

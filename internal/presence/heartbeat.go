@@ -28,21 +28,15 @@ func (p *Presence) heartbeat(ctx context.Context) error {
 		}
 		if now := time.Now(); now.Sub(beaten) >= p.cfg.Heartbeat {
 			beaten = now
-			p.round(ctx, "send heartbeat", p.beat(ctx))
+			_ = p.round(ctx, "send heartbeat", p.beat)
 		}
-		p.round(ctx, "watch other nodes", p.watch(ctx, &others))
+		_ = p.round(ctx, "watch other nodes", func(ctx context.Context) error { return p.watch(ctx, &others) })
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-p.expelled:
 		case <-tick.C:
 		}
-	}
-}
-
-func (p *Presence) round(ctx context.Context, what string, err error) {
-	if ctx.Err() == nil {
-		p.trouble.note(what, err)
 	}
 }
 

@@ -9,15 +9,16 @@ import (
 
 // CloseConference closes all sessions in a conference, of whatever node, as kicked, takes everybody offline who is
 // still in his grace, and returns the ids of the sessions. Ending their sockets is the caller's. It returns when
-// that is committed, and must not be called within a transaction.
+// that is committed, and must not be called within a transaction. After an error there may be ids nevertheless: their
+// sockets are to be ended as well.
 func (p *Presence) CloseConference(ctx context.Context, conf string) ([]string, error) {
 	return p.kick(ctx, func(tx *gorm.DB) *gorm.DB { return tx.Where("conference_id = ?", conf) })
 }
 
-// CloseUser does what CloseConference does for one user, in one conference, or everywhere when conf is "".
-func (p *Presence) CloseUser(ctx context.Context, user, conf string) ([]string, error) {
+// CloseUsers does what CloseConference does for some users, 500 at most, in one conference, or everywhere when conf is "".
+func (p *Presence) CloseUsers(ctx context.Context, users []string, conf string) ([]string, error) {
 	return p.kick(ctx, func(tx *gorm.DB) *gorm.DB {
-		if tx = tx.Where("user_id = ?", user); conf != "" {
+		if tx = tx.Where("user_id IN ?", users); conf != "" {
 			tx = tx.Where("conference_id = ?", conf)
 		}
 		return tx
@@ -51,7 +52,7 @@ func (p *Presence) kick(ctx context.Context, whom func(*gorm.DB) *gorm.DB) ([]st
 		ops = append(ops, &op{kind: end, why: Kicked, row: sessionRow{ConferenceID: r.ConferenceID, UserID: r.UserID}})
 	}
 	if err := p.submit(ctx, ops); err != nil {
-		return nil, fmt.Errorf("close sessions: %w", err)
+		return ids, fmt.Errorf("close sessions: %w", err)
 	}
 	return ids, nil
 }

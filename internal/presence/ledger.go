@@ -82,7 +82,7 @@ func (b *batch) store(tx *gorm.DB) error {
 	if len(b.is) > 0 {
 		replace := clause.OnConflict{
 			Columns:   []clause.Column{{Name: "conference_id"}, {Name: "user_id"}},
-			DoUpdates: clause.AssignmentColumns([]string{"user_name", "name_rank", "state", "since", "arrived_at", "offline_due_at", "reason"}),
+			DoUpdates: clause.AssignmentColumns([]string{"user_name", "name_rank", "token_role", "state", "since", "arrived_at", "offline_due_at", "reason"}),
 		}
 		if err := tx.Clauses(replace).Create(&b.is).Error; err != nil {
 			return fmt.Errorf("write presence: %w", err)

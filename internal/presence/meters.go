@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/complaint"
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 )
 
 // meters are what the operator sees of the writer and of repairs.
@@ -67,7 +68,7 @@ func (t *trouble) note(what string, err error) {
 		if t.turn(false) {
 			t.log.Info("the database is back", "noticed", what)
 		}
-	case errors.Is(err, errExpelled), errors.Is(err, errStopped): // not the database's fault, and logged
+	case errors.Is(err, errExpelled), errors.Is(err, errStopped), errors.Is(err, rescue.ErrPanic): // not the database's fault, and logged
 	case fault.Is(err, fault.Unavailable):
 		if t.turn(true) {
 			t.log.Warn("the database is away", "noticed", what, "err", err)

@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
 
@@ -25,31 +26,23 @@ var ErrTwin = errors.New("another running node has the same id: give each its ow
 // errTaken means that the node's row changed while it was being taken.
 var errTaken = errors.New("the row of the node changed meanwhile")
 
-// register takes the row of this node with a new epoch, higher than any before. When a process with the same id
-// seems to live, it watches that one for the whole node timeout, and takes its place only if it is still. While
-// the database is away it keeps trying.
+// register takes the row of this node with a new epoch, higher than any before. While the database is away it keeps
+// trying.
 func (p *Presence) register(ctx context.Context) error {
-	var twin nodeRow // as first seen
-	var seen time.Time
+	var rival twin
 	poll := time.NewTicker(min(p.watchEvery(), 100*time.Millisecond))
 	defer poll.Stop()
 	for {
-		old, now, err := p.self(ctx)
-		alive := err == nil && old.State == nodeUp && p.cfg.DB.Dialect() == store.MySQL // an SQLite file has one owner
+		var taken bool
+		err := p.cfg.Net.Try("register node", func() (err error) {
+			taken, err = p.takePlace(ctx, &rival)
+			return err
+		})
 		switch {
-		case err != nil:
-		case alive && seen.IsZero() && now-old.HeartbeatAt < p.cfg.NodeTimeout.Milliseconds():
-			twin, seen = old, time.Now()
-			p.cfg.Log.Info("waiting to see whether another process has this node id", "node", p.cfg.Node, "for", p.cfg.NodeTimeout)
-		case alive && !seen.IsZero() && (old.Epoch != twin.Epoch || old.HeartbeatAt != twin.HeartbeatAt):
-			return ErrTwin
-		case alive && !seen.IsZero() && time.Since(seen) < p.cfg.NodeTimeout:
+		case taken:
+			return nil
+		case err == nil, errors.Is(err, errTaken), errors.Is(err, rescue.ErrPanic), fault.Is(err, fault.Unavailable):
 		default:
-			if err = p.succeed(ctx, old); err == nil {
-				return nil
-			}
-		}
-		if err != nil && !errors.Is(err, errTaken) && !fault.Is(err, fault.Unavailable) {
 			return err
 		}
 		p.trouble.note("register node", unlessTaken(err))
@@ -59,6 +52,34 @@ func (p *Presence) register(ctx context.Context) error {
 		case <-poll.C:
 		}
 	}
+}
+
+// twin is a process with the id of this node, as first seen. Zero until one is.
+type twin struct {
+	row  nodeRow
+	seen time.Time
+}
+
+// takePlace takes the row of this node if it may. When a process with the same id seems to live, it is watched for the
+// whole node timeout, and gives way only if it is still.
+func (p *Presence) takePlace(ctx context.Context, rival *twin) (taken bool, err error) {
+	old, now, err := p.self(ctx)
+	alive := err == nil && old.State == nodeUp && p.cfg.DB.Dialect() == store.MySQL // an SQLite file has one owner
+	known := !rival.seen.IsZero()
+	switch {
+	case err != nil:
+		return false, err
+	case alive && !known && now-old.HeartbeatAt < p.cfg.NodeTimeout.Milliseconds():
+		*rival = twin{old, time.Now()}
+		p.cfg.Log.Info("waiting to see whether another process has this node id", "node", p.cfg.Node, "for", p.cfg.NodeTimeout)
+		return false, nil
+	case alive && known && (old.Epoch != rival.row.Epoch || old.HeartbeatAt != rival.row.HeartbeatAt):
+		return false, ErrTwin
+	case alive && known && time.Since(rival.seen) < p.cfg.NodeTimeout:
+		return false, nil
+	}
+	err = p.succeed(ctx, old)
+	return err == nil, err
 }
 
 func unlessTaken(err error) error {
@@ -136,11 +157,12 @@ func replaceNode(tx *gorm.DB, old, row nodeRow) error {
 func (p *Presence) unregister(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	err := p.cfg.DB.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
-		return tx.Model(&nodeRow{}).Where("id = ? AND epoch = ? AND state = ?", p.cfg.Node, p.currentEpoch(), nodeUp).
-			Updates(map[string]any{"state": nodeStopped, "sockets": 0}).Error
+	_ = p.round(ctx, "sign the node off", func(ctx context.Context) error {
+		return p.cfg.DB.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
+			return tx.Model(&nodeRow{}).Where("id = ? AND epoch = ? AND state = ?", p.cfg.Node, p.currentEpoch(), nodeUp).
+				Updates(map[string]any{"state": nodeStopped, "sockets": 0}).Error
+		})
 	})
-	p.trouble.note("sign the node off", err)
 }
 
 // fence returns the clock of the database if this node still lives in epoch, and keeps others from calling it
@@ -180,7 +202,7 @@ func (p *Presence) expel(epoch int64) {
 	p.meters.expelled.Inc()
 	p.cfg.Log.Warn("this node was called dead by another one and starts over", "node", p.cfg.Node, "epoch", epoch, "sessions", lost)
 	if p.cfg.Expelled != nil {
-		p.cfg.Expelled()
+		p.cfg.Net.Call("expel", p.cfg.Expelled)
 	}
 	nudge(p.expelled)
 }

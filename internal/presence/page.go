@@ -126,7 +126,7 @@ func (l listing) members(tx *gorm.DB, limit int) (rows []entryRow, err error) {
 
 func (l listing) guests(tx *gorm.DB, limit int) (rows []entryRow, err error) {
 	q := tx.Table("presence p").
-		Select("p.user_id, p.arrived_at AS place, p.state, p.since, p.user_name AS shown_name").
+		Select("p.user_id, p.arrived_at AS place, p.state, p.since, p.user_name AS shown_name, p.token_role AS role").
 		Joins("LEFT JOIN conference_members m ON m.conference_id = p.conference_id AND m.user_id = p.user_id").
 		Where("p.conference_id = ? AND p.state IN ? AND m.user_id IS NULL", l.conf, present)
 	if l.from.Guest {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
 
@@ -43,11 +44,12 @@ type Config struct {
 	// its sockets. It must not block.
 	Expelled func()
 
+	Net     *rescue.Net // catches panics of the background; nil: one of its own
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
 
-// Presence is the service. Its methods are safe for concurrent use; Run must run for Open, Close, CloseUser and
+// Presence is the service. Its methods are safe for concurrent use; Run must run for Open, Close, CloseUsers and
 // CloseConference to have an effect.
 type Presence struct {
 	cfg     Config
@@ -74,6 +76,7 @@ type Presence struct {
 type hold struct {
 	row       sessionRow
 	trusted   bool      // the name in row is the token's
+	role      string    // as the token says; "" when it says nothing
 	committed time.Time // zero until the open is in the database
 	closing   bool
 	refused   bool // the open failed, a close that follows is void
@@ -83,6 +86,9 @@ type hold struct {
 func New(c Config) *Presence {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Net == nil {
+		c.Net = rescue.New(c.Log, nil)
 	}
 	c.Heartbeat = cmp.Or(c.Heartbeat, 3*time.Second)
 	c.NodeTimeout = cmp.Or(c.NodeTimeout, 10*time.Second)
@@ -121,19 +127,18 @@ func (p *Presence) Run(ctx context.Context) error {
 	abort, kill := context.WithCancel(late)
 	defer kill()
 	var writer sync.WaitGroup
-	writer.Go(func() { p.write(drain, abort) })
+	writer.Go(func() { p.cfg.Net.Call("write presence", func() { p.write(drain, abort) }) })
 
 	loops, ctx := errgroup.WithContext(ctx)
-	loops.Go(func() error { p.sweep(ctx); return nil })
-	loops.Go(func() error { p.reconcile(ctx); return nil })
-	loops.Go(func() error { p.trim(ctx); return nil })
-	loops.Go(func() error { return p.heartbeat(ctx) })
+	for _, loop := range []func(context.Context) error{p.sweep, p.reconcile, p.trim, p.heartbeat} {
+		loops.Go(func() error { return p.cfg.Net.Try("loop of presence", func() error { return loop(ctx) }) }) // each round has a net of its own
+	}
 	err := loops.Wait()
 
 	p.queue.seal()
 	p.closeAll()
 	finish()
-	defer time.AfterFunc(flushTimeout, kill).Stop()
+	defer p.cfg.Net.After(flushTimeout, "stop writing", kill).Stop()
 	writer.Wait()
 	p.unregister(late)
 	return err
@@ -190,7 +195,7 @@ func (p *Presence) take(ctx context.Context, s Session) (*op, error) {
 	if p.held[s.ID] != nil {
 		return nil, fmt.Errorf("session %s is open already", s.ID)
 	}
-	h := &hold{row: newSessionRow(s, p.cfg.Node, p.epoch), trusted: s.NameTrusted}
+	h := &hold{row: newSessionRow(s, p.cfg.Node, p.epoch), trusted: s.NameTrusted, role: s.Role}
 	p.held[s.ID] = h
 	return &op{kind: opening, row: h.row, held: h, done: make(chan outcome, 1)}, nil
 }
@@ -256,6 +261,15 @@ func (p *Presence) currentEpoch() int64 {
 // tell hands committed changes to whoever pushes them.
 func (p *Presence) tell(changes []Change) {
 	if p.cfg.Changed != nil && len(changes) > 0 {
-		p.cfg.Changed(changes)
+		p.cfg.Net.Call("tell of presence", func() { p.cfg.Changed(changes) }) // it is committed, whoever cannot hear of it
 	}
+}
+
+// round is one round of a loop. What fails in it, or panics, is noted; the next round tries again.
+func (p *Presence) round(ctx context.Context, what string, f func(context.Context) error) error {
+	err := p.cfg.Net.Try(what, func() error { return f(ctx) })
+	if ctx.Err() == nil {
+		p.trouble.note(what, err)
+	}
+	return err
 }

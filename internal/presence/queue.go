@@ -41,9 +41,11 @@ type outcome struct {
 	err     error
 }
 
+// answer gives the answer to whoever waits. The first one counts.
 func (o *op) answer(r outcome) {
-	if o.done != nil {
-		o.done <- r
+	select {
+	case o.done <- r:
+	default: // nobody waits, or he has his answer
 	}
 }
 

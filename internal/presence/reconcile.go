@@ -2,7 +2,6 @@ package presence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,17 +10,16 @@ import (
 
 // reconcile compares, until ctx is done, the sessions that are held with the rows that say so, and repairs
 // both directions: lost closes, a database that was away, bugs, and hands that wrote the tables.
-func (p *Presence) reconcile(ctx context.Context) {
+func (p *Presence) reconcile(ctx context.Context) error {
 	tick := time.NewTicker(p.reconcileEvery)
 	defer tick.Stop()
 	for {
-		err := errors.Join(p.closeOrphans(ctx), p.compare(ctx), p.wakeGhosts(ctx))
-		if ctx.Err() == nil {
-			p.trouble.note("compare sessions and rows", err)
-		}
+		_ = p.round(ctx, "close sessions of dead nodes", p.closeOrphans)
+		_ = p.round(ctx, "compare sessions and rows", p.compare)
+		_ = p.round(ctx, "look for users without sessions", p.wakeGhosts)
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-p.orphaned:
 		case <-tick.C:
 		}

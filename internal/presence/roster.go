@@ -13,7 +13,7 @@ import (
 type Entry struct {
 	UserID   string
 	UserName string
-	Role     string          // "" when he is no member
+	Role     string          // as the members list says, else as his token does; "" when nobody says it
 	Attrs    json.RawMessage // nil when there are none
 	State    State           // online, reconnecting, absent or excused
 	Since    int64           // when the state began, in milliseconds since 1970; 0 for a member who never came

@@ -238,14 +238,14 @@ func TestKick(t *testing.T) {
 		if _, err := n.Open(t.Context(), other); err != nil {
 			t.Fatal(err)
 		}
-		closed, err := n.CloseUser(t.Context(), "anna", "c")
+		closed, err := n.CloseUsers(t.Context(), []string{"anna"}, "c")
 		if err != nil || len(closed) != 0 {
 			t.Errorf("closed in c: %v, %v", closed, err)
 		}
 		if got := n.truth(t, "anna"); got.State != Offline || got.Reason != Kicked {
 			t.Errorf("anna: %+v", got)
 		}
-		closed, err = n.CloseUser(t.Context(), "anna", "")
+		closed, err = n.CloseUsers(t.Context(), []string{"anna"}, "")
 		if diff := cmp.Diff([]string{other.ID}, closed); err != nil || diff != "" {
 			t.Errorf("closed (-want +got):\n%s%v", diff, err)
 		}

@@ -61,6 +61,7 @@ type presenceRow struct {
 	UserID       string `gorm:"primaryKey"`
 	UserName     string
 	NameRank     rank
+	TokenRole    string
 	State        State
 	Since        int64
 	ArrivedAt    int64

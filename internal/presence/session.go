@@ -66,6 +66,7 @@ type Session struct {
 	UserID       string
 	UserName     string // as token or handshake say; may be ""
 	NameTrusted  bool   // UserName is the token's and goes before all other names
+	Role         string // as his token says, for rosters of conferences that he is no member of: host, member, observer or ""
 	ClientType   string
 	DeviceID     string
 	IP           string

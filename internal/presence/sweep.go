@@ -12,36 +12,36 @@ import (
 const sweepMax = 500
 
 // sweep looks for people whose grace is over, wherever they were lost, until ctx is done.
-func (p *Presence) sweep(ctx context.Context) {
+func (p *Presence) sweep(ctx context.Context) error {
 	tick := time.NewTicker(p.sweepEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 		for more := true; more; {
-			n, err := p.expire(ctx)
-			more = err == nil && n == sweepMax
-			if ctx.Err() == nil {
-				p.trouble.note("take users offline", err)
-			}
+			err := p.round(ctx, "take users offline", func(ctx context.Context) (err error) {
+				more, err = p.expire(ctx)
+				return err
+			})
+			more = more && err == nil
 		}
 	}
 }
 
-// expire takes offline whose grace is over, and returns how many it looked at.
-func (p *Presence) expire(ctx context.Context) (int, error) {
+// expire takes offline whose grace is over, and reports whether there may be more of them.
+func (p *Presence) expire(ctx context.Context) (more bool, err error) {
 	var due []presenceRow
-	err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Select("conference_id", "user_id").Where("offline_due_at <= " + clock(tx)).
 			Order("offline_due_at").Limit(sweepMax).Find(&due).Error
 	})
 	if err != nil {
-		return 0, fmt.Errorf("find users that are due: %w", err)
+		return false, fmt.Errorf("find users that are due: %w", err)
 	}
-	return len(due), p.submit(ctx, looks(due))
+	return len(due) == sweepMax, p.submit(ctx, looks(due))
 }
 
 // looks asks the writer to say again what is true of these users.

@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"gorm.io/gorm"
@@ -20,26 +19,18 @@ const (
 )
 
 // trim deletes what nobody needs any more, now and then until ctx is done.
-func (p *Presence) trim(ctx context.Context) {
+func (p *Presence) trim(ctx context.Context) error {
 	for wait := p.trimFirst; ; wait = p.trimEvery {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(wait):
 		}
-		if err := p.trimOnce(ctx); ctx.Err() == nil {
-			p.trouble.note("delete old sessions, nodes and bars", err)
-		}
+		_ = p.round(ctx, "delete old sessions, nodes and bars", p.trimOnce)
 	}
 }
 
-// trimOnce is one round of trim. A bug in it costs old rows that stay, not the process.
 func (p *Presence) trimOnce(ctx context.Context) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
-		}
-	}()
 	for _, batch := range []func(context.Context) (more bool, err error){p.trimSessions, p.trimBars, p.trimNodes} {
 		for more := true; more; {
 			if more, err = batch(ctx); err != nil {

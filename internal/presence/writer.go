@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 )
 
 const (
@@ -28,7 +29,11 @@ func (p *Presence) write(drain, abort context.Context) {
 		if ops == nil {
 			return
 		}
-		if err := p.flush(abort, ops); !fault.Is(err, fault.Unavailable) {
+		err := p.cfg.Net.Try("write presence", func() error { return p.flush(abort, ops) })
+		if errors.Is(err, rescue.ErrPanic) {
+			p.fail(ops, err) // those that have no answer yet
+		}
+		if !fault.Is(err, fault.Unavailable) {
 			pause = firstPause
 			continue
 		}
@@ -68,15 +73,18 @@ func (p *Presence) flush(ctx context.Context, ops []*op) error {
 	return err
 }
 
-// carryOut commits ops and settles them.
+// carryOut commits ops and settles them. A panic is an error of these ops: it rolls back what was not committed, and to
+// write again what was does no harm.
 func (p *Presence) carryOut(ctx context.Context, ops []*op, fence fence) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
-	b, err := p.commit(ctx, ops, fence)
-	if err == nil {
-		p.settle(b)
-	}
-	return err
+	return p.cfg.Net.Try("write presence", func() error {
+		b, err := p.commit(ctx, ops, fence)
+		if err == nil {
+			p.settle(b)
+		}
+		return err
+	})
 }
 
 func (p *Presence) flushEach(ctx context.Context, ops []*op) error {
@@ -128,7 +136,17 @@ func (p *Presence) fit(ops []*op) []*op {
 
 // settle notes what is committed, answers who waits, and tells who pushes.
 func (p *Presence) settle(b *batch) {
+	p.keep(b)
+	for i, o := range b.ops {
+		o.answer(b.outcomes[i])
+	}
+	p.tell(b.changes)
+}
+
+// keep remembers which sessions are in the database now, and forgets those that are closed.
+func (p *Presence) keep(b *batch) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i, o := range b.ops {
 		switch h := p.held[o.row.ID]; {
 		case h == nil:
@@ -142,27 +160,25 @@ func (p *Presence) settle(b *batch) {
 			}
 		}
 	}
-	p.mu.Unlock()
-	for i, o := range b.ops {
-		o.answer(b.outcomes[i])
-	}
-	p.tell(b.changes)
 }
 
 // fail gives ops up. The rows of closes that fail are closed by the comparison of sockets and rows.
 func (p *Presence) fail(ops []*op, err error) {
-	p.mu.Lock()
 	for _, o := range ops {
-		if o.held != nil && o.kind != reopen {
-			o.held.refused = true
-			if p.held[o.row.ID] == o.held {
-				delete(p.held, o.row.ID)
-			}
-		}
-	}
-	p.mu.Unlock()
-	for _, o := range ops {
+		p.giveUp(o)
 		o.answer(outcome{err: err})
+	}
+}
+
+func (p *Presence) giveUp(o *op) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.held == nil || o.kind == reopen || o.kind == opening && !o.held.committed.IsZero() {
+		return
+	}
+	o.held.refused = true
+	if p.held[o.row.ID] == o.held {
+		delete(p.held, o.row.ID)
 	}
 }
 
