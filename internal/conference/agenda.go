@@ -52,15 +52,16 @@ func (a *agenda) run(ctx context.Context) {
 		case <-t.C:
 		}
 		wait := retryAfter
-		a.house.guard(a.work, func() {
-			next, err := a.round(ctx)
-			if wait = next; err != nil {
-				wait = min(wait, retryAfter) // not longer for the sake of one that fails: others are due meanwhile
-			}
-			if ctx.Err() == nil {
-				a.house.note(a.work, err)
-			}
+		err := a.house.Net.Try(a.work, func() (err error) {
+			wait, err = a.round(ctx)
+			return err
 		})
+		if err != nil {
+			wait = min(wait, retryAfter) // not longer for the sake of one that fails: others are due meanwhile
+		}
+		if ctx.Err() == nil {
+			a.house.note(a.work, err)
+		}
 		t.Reset(wait)
 	}
 }
@@ -125,8 +126,7 @@ func (a *agenda) each(ctx context.Context, due []dueRow) error {
 	all.SetLimit(dueAtOnce)
 	for i, r := range due {
 		all.Go(func() error {
-			errs[i] = errors.New("it panicked")
-			a.house.guard(a.work, func() { errs[i] = a.do(ctx, r.ConferenceID) })
+			errs[i] = a.house.Net.Try(a.work, func() error { return a.do(ctx, r.ConferenceID) })
 			return nil
 		})
 	}

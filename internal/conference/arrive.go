@@ -3,44 +3,27 @@ package conference
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-
-	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/presence"
 )
 
-// Refusals of a conference towards somebody who wants in.
-var (
-	ErrUnknown = fault.New(fault.NotFound, "unknown_conference", "nobody has registered this conference")
-	ErrOver    = fault.New(fault.Conflict, "conference_ended", "this conference has ended")
-)
-
-// Arrive lets a session into its conference, if it has one, and returns when that is committed. Who is barred is
-// refused with a Forbidden fault. The rooms and the snapshot are the caller's next steps, see Welcome.
-func (h *House) Arrive(ctx context.Context, s presence.Session) (presence.Arrival, error) {
-	if s.ConferenceID != "" {
-		if err := h.Admits(ctx, s.ConferenceID); err != nil {
-			return presence.Arrival{}, err
-		}
-	}
-	if err := h.mayEnter(ctx, s); err != nil {
+// Arrive lets a session into its conference, if it has one, and returns when that is committed. Refusals are ErrUnknown,
+// ErrOver, a Forbidden fault for who is barred or not a member, and those of presence. A conference that nobody
+// registered comes to be if it may. The rooms and the snapshot are the caller's next steps, see Welcome.
+func (h *House) Arrive(ctx context.Context, s presence.Session, by Pass) (presence.Arrival, error) {
+	q := question{s.UserID, s.ConferenceID, by, true}
+	if err := h.gate.ask(ctx, q); err != nil {
 		return presence.Arrival{}, err
 	}
 	arrival, err := h.Presence.Open(ctx, s)
 	if err != nil {
 		return presence.Arrival{}, err
 	}
-	// Once more: who bars somebody ends his sessions after the commit, and would not see one that was being opened.
-	if err := h.mayEnter(ctx, s); err != nil {
-		why := presence.Lost
-		if errors.Is(err, errBarred) {
-			why = presence.Kicked
-		}
-		h.Presence.Close(s.ID, why)
+	// Once more: whoever sends people out does so after his commit, and would not see a session that was being opened.
+	if err := h.gate.ask(ctx, q); err != nil {
+		h.Presence.Close(s.ID, parting(err))
 		return presence.Arrival{}, err
 	}
 	for _, id := range arrival.Superseded {
@@ -49,59 +32,28 @@ func (h *House) Arrive(ctx context.Context, s presence.Session) (presence.Arriva
 	return arrival, nil
 }
 
+// parting is why a session ends that was opened and may not stay: whom the conference does not want goes at once, and
+// whom it could not look at has his grace.
+func parting(err error) presence.Reason {
+	switch fault.Of(err).Kind {
+	case fault.Unavailable, fault.Internal:
+		return presence.Lost
+	}
+	return presence.Kicked
+}
+
+// MayWatch reports why somebody ("" is nobody) may not look into a conference, or be in it any longer, or nil. An
+// end keeps nobody from it who is not about to arrive, and a conference that nobody registered may be watched and does
+// not come to be by that.
+func (h *House) MayWatch(ctx context.Context, userID, conferenceID string, by Pass) error {
+	return h.gate.ask(ctx, question{userID, conferenceID, by, false})
+}
+
 // Holds reports whether a session is open on this node.
 func (h *House) Holds(sessionID string) bool { return h.Presence.Holds(sessionID) }
 
 // Leave takes a session out of its conference. It does not wait.
 func (h *House) Leave(sessionID string, why presence.Reason) { h.Presence.Close(sessionID, why) }
-
-// Admits reports why nobody may come into a conference, or nil. A conference that nobody registered comes to be here.
-func (h *House) Admits(ctx context.Context, conferenceID string) error {
-	// While a snapshot is in memory it knows; it is at most one poll older than the database.
-	h.mu.Lock()
-	k := h.keepers[conferenceID]
-	h.mu.Unlock()
-	if k != nil {
-		if s := k.snapshot(); s != nil && s.registered && h.Hall.Occupancy(conferenceID) > 0 {
-			if s.ended {
-				return ErrOver
-			}
-			return nil
-		}
-	}
-	_, err, _ := h.gate.Do(conferenceID, func() (any, error) { return nil, h.ask(ctx, conferenceID) })
-	return err
-}
-
-// ask reads from the database whether a conference admits people, and registers it if it may.
-func (h *House) ask(ctx context.Context, conferenceID string) error {
-	ctx = context.WithoutCancel(ctx) // others wait for the same answer; the store bounds it
-	var (
-		row conferenceRow
-		ok  bool
-	)
-	err := h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
-		row, ok, err = readConference(tx, conferenceID)
-		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case ok && row.EndedAt != nil:
-		return ErrOver
-	case ok:
-		return nil
-	case !h.AutoCreate:
-		return ErrUnknown
-	}
-	return h.DB.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
-		row := conferenceRow{ID: conferenceID, CreatedAt: now(), UpdatedAt: now()}
-		if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&row).Error; err != nil {
-			return fmt.Errorf("register conference: %w", err)
-		}
-		return nil
-	})
-}
 
 // Snapshot is what a newcomer is shown.
 type Snapshot struct {

@@ -69,17 +69,14 @@ func (a *asked) members(ctx context.Context, conferenceID, askedBy string) ([]st
 		return r.users, r.err
 	}
 	done := a.flights.DoChan(target, func() (any, error) {
-		var r reply
-		if !a.house.guard("ask for members", func() { r = a.ask(target) }) {
-			r = reply{err: errors.New("it panicked"), until: time.Now().Add(failedFor)}
-		}
-		a.keep(target, r)
-		return r, nil
+		var users []string
+		err := a.house.Net.Try("ask for members", func() (err error) { users, err = a.ask(target); return err })
+		return users, err
 	})
 	select {
 	case flown := <-done:
-		r, _ = flown.Val.(reply)
-		return r.users, r.err
+		users, _ := flown.Val.([]string)
+		return users, flown.Err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("ask for members: %w", context.Cause(ctx))
 	}
@@ -106,18 +103,21 @@ func (a *asked) keep(target string, r reply) {
 	a.known[target] = r
 }
 
-// ask asks the backend. Others wait for the same answer, so it is bounded by the life of the house and not by theirs.
-func (a *asked) ask(target string) reply {
+// ask asks the backend and remembers what it says. Others wait for the same answer, so it is bounded by the life of the
+// house and not by theirs.
+func (a *asked) ask(target string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(a.house.ctx, askTimeout)
 	defer cancel()
 	users, err := a.fetch(ctx, target)
 	if a.house.ctx.Err() == nil {
 		a.house.note("ask the backend for members", err)
 	}
+	until := time.Now().Add(knownFor)
 	if err != nil {
-		return reply{err: err, until: time.Now().Add(failedFor)}
+		until = time.Now().Add(failedFor)
 	}
-	return reply{users: users, until: time.Now().Add(knownFor)}
+	a.keep(target, reply{users, err, until})
+	return users, err
 }
 
 func (a *asked) fetch(ctx context.Context, target string) ([]string, error) {

@@ -45,7 +45,6 @@ func (h *House) Register(ctx context.Context, conferenceID string, r Registratio
 		if err != nil {
 			return err
 		}
-		before := row.EndedAt != nil
 		created = !ok
 		if created {
 			row = conferenceRow{ID: conferenceID, CreatedAt: now()}
@@ -65,16 +64,9 @@ func (h *House) Register(ctx context.Context, conferenceID string, r Registratio
 			}
 		}
 		if r.Ended != nil && *r.Ended && row.EndedAt == nil {
-			if err := h.end(ctx, tx, &row); err != nil {
-				return err
-			}
+			return h.end(ctx, tx, row)
 		}
-		ended := row.EndedAt != nil
-		store.AfterCommit(ctx, func() { h.setEnded(conferenceID, ended) })
-		if ended != before { // so that other nodes look again
-			err = presence.Raise(tx, []string{conferenceID}, presence.Raised{Tree: true})
-		}
-		return err
+		return nil
 	})
 	return created, err
 }
@@ -89,7 +81,7 @@ func putConference(tx *gorm.DB, row conferenceRow) error {
 }
 
 // end ends a conference, whose lock tx holds: its timer stops, and whoever shares does no more, before its tree freezes.
-func (h *House) end(ctx context.Context, tx *gorm.DB, row *conferenceRow) error {
+func (h *House) end(ctx context.Context, tx *gorm.DB, row conferenceRow) error {
 	if err := h.halt(ctx, tx, row.ID); err != nil {
 		return err
 	}
@@ -98,7 +90,7 @@ func (h *House) end(ctx context.Context, tx *gorm.DB, row *conferenceRow) error 
 	}
 	at := now()
 	row.EndedAt = &at
-	if err := putConference(tx, *row); err != nil {
+	if err := putConference(tx, row); err != nil {
 		return err
 	}
 	conferenceID := row.ID
@@ -141,13 +133,11 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 // empty sends everybody out of a conference for good.
 func (h *House) empty(ctx context.Context, conferenceID string) {
 	const reason = "conference_deleted"
-	h.Hall.End(hall.Audience{All: true, ConferenceID: conferenceID}, reason)
-	ctx, cancel := afterwards(ctx)
+	h.Net.Call("end sockets", func() { h.Hall.End(hall.Audience{All: true, ConferenceID: conferenceID}, reason) })
+	ctx, cancel := afterwards(ctx, 0)
 	defer cancel()
 	ids, err := h.Presence.CloseConference(ctx, conferenceID)
-	for _, id := range ids { // of sockets that were just coming in
-		h.Hall.EndSession(id, reason)
-	}
+	h.endSessions(ids, reason)
 	if err != nil {
 		h.Log.Warn("could not close the sessions of a deleted conference, their nodes will", slog.String("conference", conferenceID), slog.Any("error", err))
 	}

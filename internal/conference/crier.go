@@ -136,10 +136,10 @@ func (c *crier) run(ctx context.Context) {
 			return
 		case <-c.wake:
 			for batch := c.take(); len(batch) > 0 && ctx.Err() == nil; batch = c.take() {
-				c.house.guard("announce", func() { c.announce(ctx, batch) })
+				c.house.Net.Call("announce", func() { c.announce(ctx, batch) })
 			}
 		case <-sweep.C:
-			c.house.guard("announce what is due", func() { c.sweep(ctx) })
+			c.house.Net.Call("announce what is due", func() { c.sweep(ctx) })
 		}
 	}
 }

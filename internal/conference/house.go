@@ -5,19 +5,20 @@ package conference
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
 
 	"rollcall/internal/complaint"
 	"rollcall/internal/crew"
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 	"rollcall/internal/webhook"
 )
@@ -49,7 +50,7 @@ type Hall interface {
 	EndSession(sessionID, reason string)
 }
 
-// Config is what a House needs. All of it is required but Webhooks, MembersURL and Client, and the durations and
+// Config is what a House needs. All of it is required but Webhooks, MembersURL, Client and Net, and the durations and
 // LogTree, which have defaults in the configuration of the program.
 type Config struct {
 	DB       *store.DB
@@ -65,9 +66,12 @@ type Config struct {
 	DetailMax       int           // people online up to which each of them is told about
 	LogTree         string        // summary, full or off
 	Grace           time.Duration // as presence has it: how long who shares and is lost may take to come back
+	Auth            bool          // auth.mode is not none: who is taken off a members list has to go
+	OpenConferences bool          // who comes by the members list may enter where nobody is registered
 	MembersURL      string        // asked for members of conferences that have none; with {conferenceId} and {userId}; "": nobody is asked
 	Client          *http.Client  // for MembersURL; nil: one of our own
 
+	Net     *rescue.Net // catches panics of the background; nil: one of its own
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -76,7 +80,6 @@ type Config struct {
 type House struct {
 	Config
 	metrics metrics
-	gate    singleflight.Group // reads of "may one come in", one at a time per conference
 
 	ctx     context.Context // ends with Close; bounds every keeper
 	stop    context.CancelFunc
@@ -90,33 +93,35 @@ type House struct {
 	asked    *asked
 	timers   *agenda // ends of timers
 	shares   *agenda // when to look after who shares
-	bars     bars
+	gate     gate
 	broken   brokenSections
 	troubles complaint.Once
 }
 
 type metrics struct {
-	rebuilds, pushes, broken, timers, panics prometheus.Counter
-	rebuildSeconds                           prometheus.Histogram
+	rebuilds, pushes, broken, timers prometheus.Counter
+	rebuildSeconds                   prometheus.Histogram
 }
 
 // New returns a House. Presence must call its Record and Changed; see there.
 func New(c Config) *House {
+	if c.Net == nil {
+		c.Net = rescue.New(c.Log, nil)
+	}
 	h := &House{Config: c, keepers: map[string]*keeper{}}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.crier, h.outside, h.asked = newCrier(h), newOutside(h), newAsked(h)
 	h.timers = h.agenda("conference_timers", "ends_at", "finish timers", h.timerDue)
 	h.shares = h.agenda("conference_shares", "due_at", "end sharings", h.shareDue)
-	h.bars.house = h
+	h.gate.house = h
 	h.metrics = metrics{
 		rebuilds:       prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_tree_rebuilds_total", Help: "Snapshots of a conference read from the database."}),
 		pushes:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_tree_pushes_total", Help: "Versions of a tree handed to a room."}),
 		broken:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_broken_sections_total", Help: "Sections left out because their text is not JSON."}),
 		timers:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_timers_finished_total", Help: "Timers that this node finished."}),
-		panics:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_conference_panics_total", Help: "Panics in background work that were caught."}),
 		rebuildSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rollcall_tree_rebuild_seconds", Help: "Time to read and encode one snapshot.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 12)}),
 	}
-	c.Metrics.MustRegister(h.metrics.rebuilds, h.metrics.pushes, h.metrics.broken, h.metrics.timers, h.metrics.panics, h.metrics.rebuildSeconds,
+	c.Metrics.MustRegister(h.metrics.rebuilds, h.metrics.pushes, h.metrics.broken, h.metrics.timers, h.metrics.rebuildSeconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_conferences_open", Help: "Conferences that this node keeps in memory."}, func() float64 {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -129,11 +134,11 @@ func New(c Config) *House {
 // returns when all work it started is done.
 func (h *House) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
-	loops.Go(func() { h.every(ctx, h.PollInterval, h.poll) })
-	loops.Go(func() { h.every(ctx, h.PollInterval, h.findLostShares) })
-	loops.Go(func() { h.every(ctx, idleAfter, func(context.Context) { h.dropIdle() }) })
-	for _, run := range []func(context.Context){h.crier.run, h.outside.run, h.timers.run, h.shares.run} {
-		loops.Go(func() { run(ctx) })
+	for _, run := range []func(context.Context){
+		h.every(h.PollInterval, h.poll), h.every(h.PollInterval, h.findLostShares), h.every(idleAfter, h.dropIdle),
+		h.crier.run, h.outside.run, h.timers.run, h.shares.run,
+	} {
+		loops.Go(func() { h.Net.Call("loop of conferences", func() { run(ctx) }) }) // each round has a net of its own
 	}
 	loops.Wait()
 	h.stop()
@@ -141,17 +146,29 @@ func (h *House) Run(ctx context.Context) error {
 	return nil
 }
 
-// every calls f each interval until ctx ends.
-func (h *House) every(ctx context.Context, interval time.Duration, f func(context.Context)) {
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			h.guard("look around", func() { f(ctx) })
+// every returns a loop that calls f each interval.
+func (h *House) every(interval time.Duration, f func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				h.Net.Call("look around", func() { f(ctx) })
+			}
 		}
+	}
+}
+
+// note logs an error of work that is tried again, once until it succeeds. Names of work are few: they are code.
+func (h *House) note(what string, err error) {
+	if errors.Is(err, rescue.ErrPanic) { // is logged
+		return
+	}
+	if h.troubles.Begins(what, err != nil) {
+		h.Log.Warn("could not "+what+", trying again", slog.Any("error", err))
 	}
 }
 

@@ -31,7 +31,7 @@ type fakeHall struct {
 	ended   []string
 	said    []spoken
 	sockets []hall.Socket // who Find finds; nil: anna
-	trip    func()        // called by PushTree
+	trip    func(string)  // called by every method, with its name
 }
 
 // spoken is an event as a hall was told to say it, and when.
@@ -41,20 +41,20 @@ type spoken struct {
 	at             int64
 }
 
-func (h *fakeHall) Occupancy(string) int { return 1 }
+func (h *fakeHall) Occupancy(string) int { h.called("Occupancy"); return 1 }
 func (h *fakeHall) Find(hall.Audience) []hall.Socket {
+	h.called("Find")
 	if h.sockets != nil {
 		return h.sockets
 	}
 	return []hall.Socket{{UserID: "anna"}}
 }
 func (h *fakeHall) PushTree(_ string, _ int64, tree json.RawMessage) {
-	if h.trip != nil {
-		h.trip()
-	}
+	h.called("PushTree")
 	h.do(func() { h.trees = append(h.trees, tree) })
 }
 func (h *fakeHall) PushRoster(_ string, r RosterPush) {
+	h.called("PushRoster")
 	h.do(func() { h.rosters = append(h.rosters, r) })
 }
 func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket {
@@ -62,17 +62,26 @@ func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage)
 	return nil
 }
 func (h *fakeHall) EmitRoom(conf, _, event string, payload json.RawMessage) {
+	h.called("EmitRoom")
 	h.do(func() {
 		h.events = append(h.events, event)
 		h.said = append(h.said, spoken{event, string(payload), hall.Audience{ConferenceID: conf}, now()})
 	})
 }
 func (h *fakeHall) End(_ hall.Audience, reason string) int {
+	h.called("End")
 	h.do(func() { h.ended = append(h.ended, reason) })
 	return 1
 }
 func (h *fakeHall) EndSession(_, reason string) { h.End(hall.Audience{}, reason) }
 func (h *fakeHall) do(f func())                 { h.mu.Lock(); defer h.mu.Unlock(); f() }
+
+func (h *fakeHall) called(method string) {
+	var trip func(string)
+	if h.do(func() { trip = h.trip }); trip != nil {
+		trip(method)
+	}
+}
 
 // lastTree returns the newest tree that was pushed.
 func (h *fakeHall) lastTree() (t map[string]json.RawMessage) {
@@ -237,7 +246,7 @@ func (b *built) arriveBy(t *testing.T, user, conferenceID, clientType string) st
 	t.Helper()
 	s := newSession(user, conferenceID)
 	s.ClientType = clientType
-	if _, err := b.Arrive(t.Context(), s); err != nil {
+	if _, err := b.Arrive(t.Context(), s, Free); err != nil {
 		t.Fatal(err)
 	}
 	return s.ID
@@ -308,15 +317,15 @@ func TestEndedConferenceIsFrozen(t *testing.T) {
 		if _, err := b.Register(ctx, "42", Registration{Status: json.RawMessage("2"), Ended: &yes}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Admits(ctx, "42"); err != ErrOver { // at once, not when the next snapshot is read
+		if _, err := b.Arrive(ctx, newSession("ben", "42"), Free); err != ErrOver { // at once, not when the next snapshot is read
 			t.Errorf("right after the end: %v", err)
 		}
 		b.shows(t, "conferenceStatus", "2")
 		if _, err := b.Patch(ctx, "42", json.RawMessage(`{"timer":{}}`), nil); err != ErrEnded {
 			t.Errorf("a patch of an ended conference: %v", err)
 		}
-		if _, err := b.Arrive(ctx, presence.Session{ID: id.New(), UserID: "ben", ConferenceID: "42", OpenedAt: time.Now()}); err != ErrOver {
-			t.Errorf("an arrival at an ended conference: %v", err)
+		if got := b.stateOf(t, "anna"); got != presence.Online {
+			t.Errorf("who was there when it ended is %s", got)
 		}
 		if _, err := b.Register(ctx, "42", Registration{Ended: &no}); err != nil {
 			t.Fatal(err)
@@ -324,6 +333,7 @@ func TestEndedConferenceIsFrozen(t *testing.T) {
 		if _, err := b.Patch(ctx, "42", json.RawMessage(`{"timer":{"a":1}}`), nil); err != nil {
 			t.Errorf("a patch of a conference that lives again: %v", err)
 		}
+		b.arrive(t, "ben", "42")
 	})
 }
 
@@ -357,19 +367,6 @@ func TestVersionsSurviveDeletion(t *testing.T) {
 			t.Errorf("sockets were ended with %v", b.hall.ended)
 		}
 	})
-}
-
-func TestUnknownConference(t *testing.T) {
-	b := build(t, storetest.Open(t, store.SQLite), func(c *Config) { c.AutoCreate = false })
-	if err := b.Admits(t.Context(), "42"); err != ErrUnknown {
-		t.Errorf("an unregistered conference: %v", err)
-	}
-	if _, err := b.Register(t.Context(), "42", Registration{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Admits(t.Context(), "42"); err != nil {
-		t.Errorf("a registered conference: %v", err)
-	}
 }
 
 // The first push of a burst goes at once; later ones share, at a pace that depends on what is new and on the room.

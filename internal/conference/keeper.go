@@ -83,7 +83,7 @@ func (k *keeper) mark(what news) {
 	defer k.mu.Unlock()
 	k.dirty |= what
 	if !k.running {
-		k.running = k.house.working.Go(k.work)
+		k.running = k.house.working.Go(func() { k.house.Net.Call("keep a conference", k.work) })
 	}
 	select {
 	case k.wake <- struct{}{}:
@@ -106,9 +106,14 @@ func (k *keeper) snapshot() *snapshot {
 
 // work rebuilds and pushes until nothing is new. What changes meanwhile shares the next push.
 func (k *keeper) work() {
-	for k.begin() {
-		if !k.house.guard("keep a conference", k.renew) {
-			k.startOver()
+	for more := true; more; {
+		ok := k.house.Net.Call("keep a conference", func() {
+			if more = k.begin(); more {
+				k.renew()
+			}
+		})
+		if !ok {
+			more = k.startOver()
 		}
 	}
 }
@@ -131,12 +136,19 @@ func (k *keeper) renew() {
 	k.publish(before, s)
 }
 
-// startOver forgets the snapshot after a panic: nobody knows what of it the room has been shown.
-func (k *keeper) startOver() {
+// startOver forgets the snapshot after a panic: nobody knows what of it the room has been shown. It waits for a moment
+// and reports whether to go on.
+func (k *keeper) startOver() bool {
 	k.finish(nil)
 	k.mu.Lock()
 	k.last = nil
 	k.mu.Unlock()
+	select {
+	case <-time.After(retryAfter):
+		return true
+	case <-k.house.ctx.Done():
+		return false
+	}
 }
 
 // begin waits until the next push may be and reports whether there is anything to do. If not, the work ends.
@@ -175,24 +187,6 @@ func (k *keeper) due(sockets int) (wait time.Duration, ok bool) {
 	return wait, true
 }
 
-// setEnded lets the end of a conference, or its new beginning, hold at once for whoever wants in, and has it shown.
-func (h *House) setEnded(conferenceID string, ended bool) {
-	h.mu.Lock()
-	k := h.keepers[conferenceID]
-	h.mu.Unlock()
-	if k != nil {
-		k.mu.Lock()
-		if k.last != nil {
-			changed := *k.last
-			changed.ended = ended
-			k.last = &changed
-		}
-		k.dirty |= aboutContent // so that a snapshot that is being read, and is older, does not take it back; see finish
-		k.mu.Unlock()
-	}
-	h.mark(conferenceID, aboutContent)
-}
-
 // finish keeps s, or has the work tried again if it is nil.
 func (k *keeper) finish(s *snapshot) {
 	k.mu.Lock()
@@ -201,9 +195,6 @@ func (k *keeper) finish(s *snapshot) {
 	if s == nil {
 		k.dirty |= aboutContent | aboutPeople
 		return
-	}
-	if k.dirty&aboutContent != 0 && k.last != nil {
-		s.ended = k.last.ended
 	}
 	k.last = s
 }
@@ -315,7 +306,7 @@ func (h *House) poll(ctx context.Context) {
 }
 
 // dropIdle lets go of conferences that nobody here is in.
-func (h *House) dropIdle() {
+func (h *House) dropIdle(context.Context) {
 	h.mu.Lock()
 	candidates := make([]*keeper, 0, len(h.keepers))
 	for _, k := range h.keepers {

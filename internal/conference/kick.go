@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"time"
 
 	"rollcall/internal/hall"
@@ -21,29 +22,56 @@ func (h *House) Audit(ctx context.Context, actor, fromIP, conferenceID string, w
 func (h *House) Kick(ctx context.Context, userID, conferenceID, reason string) int {
 	to := hall.Audience{Users: []string{userID}, ConferenceID: conferenceID}
 	n := len(h.Hall.Find(to))
-	store.AfterCommit(ctx, func() {
-		h.Hall.End(to, reason)
-		ctx, cancel := afterwards(ctx)
-		defer cancel()
-		ids, err := h.Presence.CloseUser(ctx, userID, conferenceID)
-		for _, id := range ids { // of sockets that were just coming in
-			h.Hall.EndSession(id, reason)
-		}
-		if err != nil {
-			h.Log.Warn("could not close the sessions of a kicked user", slog.String("user", userID), slog.Any("error", err))
-		}
-	})
+	store.AfterCommit(ctx, func() { h.sendUsers(ctx, to, reason) })
 	return n
 }
 
-// afterwards is the context of what goes on once a transaction is committed. It does not end with the request that asked
-// for the transaction: whoever hangs up has it done all the same.
-func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(store.Outside(ctx)), afterTimeout)
+// Dismiss sends users who were taken off the members list of a conference out of it, for good and once the transaction of
+// ctx is committed. Without auth they stay: then the list says nothing about who may be there.
+func (h *House) Dismiss(ctx context.Context, conferenceID string, users []string) {
+	if h.Auth && len(users) > 0 {
+		store.AfterCommit(ctx, func() { h.sendUsers(ctx, hall.Audience{Users: users, ConferenceID: conferenceID}, "member_removed") })
+	}
 }
 
-// afterTimeout is for the work of two short transactions, in a queue.
-const afterTimeout = 10 * time.Second
+// usersAtOnce is of how many users the sessions are closed in a few transactions.
+const usersAtOnce = 250
+
+// sendUsers sends the users of an audience away: their sockets at once, then what is left of them in the database.
+func (h *House) sendUsers(ctx context.Context, to hall.Audience, reason string) {
+	h.Net.Call("end sockets", func() { h.Hall.End(to, reason) })
+	ctx, cancel := afterwards(ctx, len(to.Users))
+	defer cancel()
+	for some := range slices.Chunk(to.Users, usersAtOnce) {
+		ids, err := h.Presence.CloseUsers(ctx, some, to.ConferenceID)
+		h.endSessions(ids, reason)
+		if err != nil {
+			h.Log.Warn("could not close the sessions of users who were sent away, their nodes will", slog.String("conference", to.ConferenceID), slog.String("reason", reason), slog.Any("error", err))
+			return
+		}
+	}
+}
+
+// endSessions ends the sockets of sessions that were open: some were just coming in when those in their rooms were ended.
+func (h *House) endSessions(ids []string, reason string) {
+	h.Net.Call("end sockets", func() {
+		for _, id := range ids {
+			h.Hall.EndSession(id, reason)
+		}
+	})
+}
+
+// afterwards is the context of what goes on, for so many users, once a transaction is committed. It does not end with the
+// request that asked for the transaction: whoever hangs up has it done all the same.
+func afterwards(ctx context.Context, users int) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(store.Outside(ctx)), afterTimeout+time.Duration(users)*afterEach)
+}
+
+const (
+	// afterTimeout is for the work of two short transactions, in a queue, and afterEach is what many users add to it.
+	afterTimeout = 10 * time.Second
+	afterEach    = 5 * time.Millisecond
+)
 
 // Disconnect ends one session for good and reports whether it is on this node.
 func (h *House) Disconnect(ctx context.Context, sessionID, reason string) bool {

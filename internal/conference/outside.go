@@ -44,18 +44,20 @@ func (o *outside) tell(a notice.Announcement) {
 func (o *outside) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range outsideWorkers {
-		workers.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case a := <-o.queue:
-					o.house.guard("tell members outside", func() { o.emit(ctx, a) })
-				}
-			}
-		})
+		workers.Go(func() { o.house.Net.Call("tell members outside", func() { o.work(ctx) }) })
 	}
 	workers.Wait()
+}
+
+func (o *outside) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-o.queue:
+			o.house.Net.Call("tell members outside", func() { o.emit(ctx, a) })
+		}
+	}
 }
 
 func (o *outside) emit(ctx context.Context, a notice.Announcement) {

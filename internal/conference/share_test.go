@@ -142,7 +142,7 @@ func TestShareFollowsItsSocket(t *testing.T) {
 
 		session = b.arrive(t, "anna", "kicked")
 		b.share(t, "kicked", "anna", session)
-		if _, err := b.presence.CloseUser(t.Context(), "anna", "kicked"); err != nil {
+		if _, err := b.presence.CloseUsers(t.Context(), []string{"anna"}, "kicked"); err != nil {
 			t.Fatal(err)
 		}
 		b.shareEnds(t, "kicked", "anna", "kicked")

@@ -17,8 +17,6 @@ import (
 type snapshot struct {
 	conferenceID string
 	versions     presence.Versions
-	registered   bool
-	ended        bool
 	stamp        string // updated_at of the tree row
 	headColumn   string
 	content      content
@@ -64,11 +62,6 @@ func (h *House) readSnapshot(ctx context.Context, conferenceID string) (*snapsho
 		if err != nil {
 			return err
 		}
-		registered, ok, err := readConference(tx, conferenceID)
-		if err != nil {
-			return err
-		}
-		s.registered, s.ended = ok, ok && registered.EndedAt != nil
 		columns := row.columns()
 		s.stamp, s.headColumn = row.Stamp, columns[head]
 		s.content = read(columns, s.versions.StatusJSON)
