@@ -11,7 +11,7 @@ type Crew struct {
 	all    sync.WaitGroup
 }
 
-// Go runs f in a goroutine, or returns false if the crew is closed.
+// Go runs f in a goroutine, or returns false if the crew is closed. A panic is f's own business, see package rescue.
 func (c *Crew) Go(f func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

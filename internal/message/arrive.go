@@ -77,7 +77,7 @@ func (m *Messages) welcome(ctx context.Context) error {
 	for i, a := range batch {
 		if w := waiting[a.UserID]; w.Held || !a.kept && (w.Unread || w.Unacked) {
 			work.Go(func() error {
-				failed[i] = m.guard("bring what waits to one", func() error { return m.bring(ctx, a, w) })
+				failed[i] = m.Net.Try("bring what waits to one", func() error { return m.bring(ctx, a, w) })
 				return nil
 			})
 		}

@@ -45,7 +45,7 @@ func (m *Messages) doDue(ctx context.Context) error {
 	}
 	var failed error
 	for _, t := range tasks {
-		if err := m.guard("do a task", func() error { return m.do(ctx, t) }); err != nil {
+		if err := m.Net.Try("do a task", func() error { return m.do(ctx, t) }); err != nil {
 			failed = fmt.Errorf("%s notice %s: %w", t.Kind, t.NoticeID, err) // the others are done nevertheless
 		}
 	}

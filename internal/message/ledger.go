@@ -99,7 +99,7 @@ func (m *Messages) finish(ctx context.Context) {
 		if len(list) == 0 {
 			return
 		}
-		if err := m.guard("write the last marks", func() error { return m.writeMarks(ctx, list) }); err != nil {
+		if err := m.Net.Try("write the last marks", func() error { return m.writeMarks(ctx, list) }); err != nil {
 			m.Log.Warn("what became of some notices was not written down before the end", slog.Any("error", err))
 			return
 		}
@@ -117,7 +117,11 @@ func (m *Messages) writeMarks(ctx context.Context, list []mark) error {
 			errands[[2]string{k.NoticeID, k.UserID}] = k.errand
 		}
 	}
-	changed, err := m.settle(ctx, settlements)
+	var changed []notice.Settlement
+	err := m.Net.Try("settle notices", func() (err error) { // a mark that breaks it is found like one that is refused
+		changed, err = m.settle(ctx, settlements)
+		return err
+	})
 	switch {
 	case fault.Is(err, fault.Unavailable) || ctx.Err() != nil:
 		return err

@@ -17,6 +17,7 @@ import (
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 	"rollcall/internal/webhook"
 )
@@ -45,6 +46,7 @@ type Config struct {
 	PushTree func(ctx context.Context, conferenceID string) (int64, error)
 
 	AckTimeout time.Duration // when a notice that must be acknowledged is first sent again
+	Net        *rescue.Net   // catches panics of the background; nil: one of its own
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
 }
@@ -67,14 +69,17 @@ type Messages struct {
 }
 
 type metrics struct {
-	said                    *prometheus.CounterVec
-	resends, acks           prometheus.Counter
-	dropped, panics, errors *prometheus.CounterVec
+	said            *prometheus.CounterVec
+	resends, acks   prometheus.Counter
+	dropped, errors *prometheus.CounterVec
 }
 
 // New returns Messages.
 func New(c Config) *Messages {
 	reg := promauto.With(c.Metrics)
+	if c.Net == nil {
+		c.Net = rescue.New(c.Log, nil)
+	}
 	m := &Messages{
 		Config: c,
 		metrics: metrics{
@@ -82,7 +87,6 @@ func New(c Config) *Messages {
 			resends: reg.NewCounter(prometheus.CounterOpts{Name: "rollcall_resends_total", Help: "Notices sent again to a user because nobody had acknowledged them."}),
 			acks:    reg.NewCounter(prometheus.CounterOpts{Name: "rollcall_notice_acks_total", Help: "Notices that a user acknowledged, each once."}),
 			dropped: reg.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_message_dropped_total", Help: "Work that found its queue full, by queue; what heals it comes later."}, []string{"queue"}),
-			panics:  reg.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_message_panics_total", Help: "Panics that were caught, by work."}, []string{"work"}),
 			errors:  reg.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_message_errors_total", Help: "Tries of background work that failed, by work."}, []string{"work"}),
 		},
 		ledger:   newLedger(),
@@ -105,7 +109,7 @@ func (m *Messages) Run(ctx context.Context) error {
 		"do what is due": m.doDue, "send notices again": m.resend, "bring what waits": m.welcome,
 		"look again for who is reconnecting": m.lookAgain, "write down what became of notices": m.writeDown,
 	} {
-		work.Go(func() { m.keep(ctx, name, step) })
+		work.Go(func() { m.Net.Call(name, func() { m.keep(ctx, name, step) }) })
 	}
 	work.Wait()
 	m.finish(ctx)

@@ -157,7 +157,7 @@ func (r *repeats) stillWaits(p *repeat) bool {
 func (r *repeats) again(p *repeat, sent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byKey[p.frame.noticeID][p.user] != p {
+	if r.byKey[p.frame.noticeID][p.user] != p || p.place >= 0 {
 		return
 	}
 	pause := retryPause
@@ -202,7 +202,11 @@ func (m *Messages) resend(ctx context.Context) error {
 	for i, p := range due {
 		pairs[i] = p.key()
 	}
-	done, err := m.Notices.Over(ctx, pairs)
+	var done map[[2]string]bool
+	err := m.Net.Try("look what is acknowledged", func() (err error) {
+		done, err = m.Notices.Over(ctx, pairs)
+		return err
+	})
 	if err != nil {
 		for _, p := range due {
 			m.repeats.again(p, false)
@@ -218,7 +222,12 @@ func (m *Messages) resend(ctx context.Context) error {
 		}
 	}
 	for e, list := range waiting {
-		m.repeatTo(e, list)
+		if m.Net.Call("send a notice again", func() { m.repeatTo(e, list) }) {
+			continue
+		}
+		for _, p := range list {
+			m.repeats.again(p, true) // a round is over, so that what breaks is not tried for ever
+		}
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ func (n *Notices) lapses(ctx context.Context) {
 			return
 		case <-every.C:
 		}
-		err := safely(func() error { return n.lapse(ctx) })
+		err := n.net.Try("end what was kept", func() error { return n.lapse(ctx) })
 		if err != nil && !failing && ctx.Err() == nil {
 			n.later.log.Warn("what was kept for users who did not come back cannot be ended, it is tried again", slog.Any("error", err))
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
 
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
 
@@ -22,6 +23,7 @@ type Config struct {
 	Window       time.Duration         // each kind of announcement about a user in a conference is made at most once in it
 	DetailMax    int                   // people online above which a conference gets no announcements
 	Retention    time.Duration         // how long the log is kept; 0: for ever
+	Net          *rescue.Net           // catches panics of the background; nil: one of its own
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer // nil: not exported
 }
@@ -39,6 +41,7 @@ type Notices struct {
 	poster    *poster
 	now       func() int64 // milliseconds since 1970
 	metrics   metrics
+	net       *rescue.Net
 }
 
 type metrics struct {
@@ -49,6 +52,9 @@ type metrics struct {
 // New returns Notices. AppendLater and Post need Run; everything else works without.
 func New(c Config) *Notices {
 	reg := promauto.With(c.Metrics)
+	if c.Net == nil {
+		c.Net = rescue.New(c.Log, nil)
+	}
 	m := metrics{
 		announcements: reg.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_announcements_total", Help: "Announcements of who came and went, by event and by what became of them."}, []string{"event", "state"}),
 		dropped:       reg.NewCounter(prometheus.CounterOpts{Name: "rollcall_notice_dropped_total", Help: "Log rows of the service itself that were not written."}),
@@ -65,9 +71,10 @@ func New(c Config) *Notices {
 		firstTrim: trimFirst,
 		bounds:    bounds{lookDepth, searchDepth, searchStride, searchTime},
 		metrics:   m,
-		poster:    newPoster(c.DB, c.Log),
+		net:       c.Net,
+		poster:    newPoster(c.DB, c.Net),
 		now:       func() int64 { return time.Now().UnixMilli() },
 	}
-	n.later = newWriter(n.Append, m.dropped, c.Log)
+	n.later = newWriter(n.Append, m.dropped, c.Net, c.Log)
 	return n
 }

@@ -370,7 +370,7 @@ func TestPostLostAnswer(t *testing.T) {
 
 // A transaction takes what waits up to its bounds, in order, and what was too much for it begins the next.
 func TestGather(t *testing.T) {
-	p := newPoster(nil, silent())
+	p := newPoster(nil, nil)
 	add := func(count, bytes, rows int) {
 		e := Entry{Message: make(json.RawMessage, bytes), Deliveries: make([]Delivery, rows)}
 		for range count {

@@ -3,13 +3,11 @@ package notice
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"runtime/debug"
 
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
 
@@ -22,14 +20,13 @@ const (
 var (
 	errManyWait = errors.New("too many postings wait already")
 	errStopped  = errors.New("postings are no longer taken")
-	errPanicked = errors.New("a panic while posting")
 )
 
 // poster writes the postings of many callers in common transactions. run owns it; it takes what waits when it is free,
 // so that what comes while one transaction commits makes up the next.
 type poster struct {
 	db    *store.DB
-	log   *slog.Logger
+	net   *rescue.Net
 	queue chan *waiter
 	most  int           // postings of one transaction
 	ended chan struct{} // closed when run has ended
@@ -47,8 +44,8 @@ type answer struct {
 	err    error
 }
 
-func newPoster(db *store.DB, log *slog.Logger) *poster {
-	return &poster{db: db, log: log, queue: make(chan *waiter, postQueue), most: postBatch, ended: make(chan struct{})}
+func newPoster(db *store.DB, net *rescue.Net) *poster {
+	return &poster{db: db, net: net, queue: make(chan *waiter, postQueue), most: postBatch, ended: make(chan struct{})}
 }
 
 // post has run write p and waits until that is done.
@@ -150,7 +147,11 @@ func (p *poster) commit(ctx context.Context, batch []*waiter) {
 	if len(batch) == 0 {
 		return
 	}
-	all, err := p.write(ctx, batch)
+	var all []Posted
+	err := p.net.Try("post notices", func() (err error) { // a posting that breaks it is found like one that is refused
+		all, err = p.write(ctx, batch)
+		return err
+	})
 	if err != nil && len(batch) > 1 && !fault.Is(err, fault.Unavailable) {
 		half := len(batch) / 2
 		p.commit(ctx, batch[:half])
@@ -167,9 +168,8 @@ func (p *poster) commit(ctx context.Context, batch []*waiter) {
 	}
 }
 
-// write commits a batch in one transaction. A panic in it is an error, so that it does not end the process.
+// write commits a batch in one transaction.
 func (p *poster) write(ctx context.Context, batch []*waiter) (all []Posted, err error) {
-	defer p.guard(&err)
 	list := make([]Posting, len(batch))
 	for i, w := range batch {
 		list[i] = w.posting
@@ -200,18 +200,7 @@ func (p *poster) committed(all []Posted) bool {
 }
 
 func (p *poster) after(posting Posting, posted Posted) {
-	if !posted.Fresh || posting.After == nil {
-		return
-	}
-	var err error
-	defer p.guard(&err)
-	posting.After(posted)
-}
-
-// guard turns a panic into an error and logs it.
-func (p *poster) guard(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("%w: %v", errPanicked, r)
-		p.log.Error("panic while posting a notice", slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
+	if posted.Fresh && posting.After != nil {
+		p.net.Call("tell what was posted", func() { posting.After(posted) })
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"gorm.io/gorm"
@@ -31,20 +30,10 @@ func (n *Notices) Trim(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		if err := safely(func() error { return n.trim(ctx) }); err != nil && ctx.Err() == nil {
+		if err := n.net.Try("trim the notice log", func() error { return n.trim(ctx) }); err != nil && ctx.Err() == nil {
 			n.later.log.Warn("the notice log was not trimmed, it is tried again in an hour", slog.Any("error", err))
 		}
 	}
-}
-
-// safely calls f and returns its error; a panic is one.
-func safely(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 // trim deletes all that is too old now.

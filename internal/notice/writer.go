@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 )
 
 const (
@@ -25,13 +26,14 @@ const (
 type writer struct {
 	append  func(context.Context, []Entry) error
 	dropped prometheus.Counter
+	net     *rescue.Net
 	log     *slog.Logger
 	queue   chan Entry
 	bytes   atomic.Int64 // of the messages in queue
 }
 
-func newWriter(appendTo func(context.Context, []Entry) error, dropped prometheus.Counter, log *slog.Logger) *writer {
-	return &writer{append: appendTo, dropped: dropped, log: log, queue: make(chan Entry, laterQueue)}
+func newWriter(appendTo func(context.Context, []Entry) error, dropped prometheus.Counter, net *rescue.Net, log *slog.Logger) *writer {
+	return &writer{append: appendTo, dropped: dropped, net: net, log: log, queue: make(chan Entry, laterQueue)}
 }
 
 // AppendLater has Run write the entry soon. It never blocks: when 10,000 entries or 64 MiB of messages wait already,
@@ -43,9 +45,9 @@ func (n *Notices) AppendLater(e Entry) { n.later.add(name(e)) }
 // returns nil. It trims the log, and ends what was kept for users who did not come back, too. Call it once.
 func (n *Notices) Run(ctx context.Context) error {
 	var others sync.WaitGroup
-	others.Go(func() { n.poster.run(ctx) })
-	others.Go(func() { _ = n.Trim(ctx) })
-	others.Go(func() { n.lapses(ctx) })
+	others.Go(func() { n.net.Call("post notices", func() { n.poster.run(ctx) }) })
+	others.Go(func() { _ = n.net.Try("trim the notice log", func() error { return n.Trim(ctx) }) })
+	others.Go(func() { n.net.Call("end what was kept", func() { n.lapses(ctx) }) })
 	n.later.run(ctx)
 	others.Wait()
 	return nil
@@ -143,7 +145,7 @@ func (w *writer) write(ctx context.Context, batch []Entry) ([]Entry, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	err := w.append(ctx, batch)
+	err := w.net.Try("write the notice log", func() error { return w.append(ctx, batch) })
 	switch {
 	case err == nil:
 		return nil, nil

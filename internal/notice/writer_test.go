@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -31,6 +32,8 @@ func (s *shelf) append(_ context.Context, entries []Entry) error {
 			return fault.Away(errors.New("gone"))
 		} else if e.Label == "poison" {
 			return errors.New("refused")
+		} else if e.Label == "bug" {
+			panic("a bug")
 		}
 	}
 	for _, e := range entries {
@@ -44,7 +47,7 @@ func (s *shelf) set(away bool) { s.mu.Lock(); s.away = away; s.mu.Unlock() }
 
 // onShelf returns a writer to the shelf, and what stops its run and waits for the end.
 func onShelf(t *testing.T, s *shelf) (w *writer, stop func()) {
-	w = newWriter(s.append, New(Config{Log: silent()}).metrics.dropped, silent())
+	w = newWriter(s.append, New(Config{Log: silent()}).metrics.dropped, rescue.New(silent(), nil), silent())
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { w.run(ctx) })
@@ -141,4 +144,35 @@ func TestAppendLater(t *testing.T) {
 			t.Errorf("%+v, %v", items, err)
 		}
 	})
+}
+
+// A row that breaks the writer is dropped like one that the database refuses.
+func TestLaterBug(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{}
+		w, stop := onShelf(t, s)
+		for _, label := range []string{"a", "bug", "b"} {
+			w.add(Entry{Label: label})
+		}
+		time.Sleep(time.Second)
+		w.add(Entry{Label: "c"})
+		stop()
+		expect(t, strings.Join(s.rows, " "), "a b c")
+	})
+}
+
+// A posting that breaks the poster is answered with an error, as is everyone who posts beside it or later, and the loop
+// goes on.
+func TestPostBug(t *testing.T) {
+	n := New(Config{Log: silent()}) // without a database
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { n.poster.run(ctx) })
+	for range 3 {
+		if _, err := n.Post(t.Context(), Posting{Entry: to(anna)}); !errors.Is(err, rescue.ErrPanic) {
+			t.Errorf("got %v", err)
+		}
+	}
+	stop()
+	running.Wait()
 }

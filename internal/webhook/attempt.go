@@ -58,7 +58,8 @@ func (o *Outbox) attempt(ctx context.Context, e *endpoint, row *outboxRow, until
 	started := time.Now()
 	limited, cancel := context.WithDeadline(ctx, earlier(started.Add(o.pace.attempt), until))
 	defer cancel()
-	r := o.post(limited, e, row)
+	r := outcome{text: "a bug in rollcall, which its log tells of"} // what is sent again and again is given up one day
+	o.net.Call("send a webhook", func() { r = o.post(limited, e, row) })
 	r.took = time.Since(started)
 	r.cut = !r.ok && ctx.Err() != nil
 	if !r.ok && r.status == 0 && limited.Err() != nil {

@@ -1,9 +1,7 @@
 package webhook
 
 import (
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,16 +81,6 @@ func (t *trouble) back(what string) bool {
 	_, was := t.away[what]
 	delete(t.away, what)
 	return was && len(t.away) == 0
-}
-
-// guard runs f, so that a panic in it ends neither the process nor the loop around it.
-func (t *trouble) guard(what string, f func()) {
-	defer func() {
-		if p := recover(); p != nil && t.others.Again("panic: "+what) {
-			t.log.Error("webhooks panicked", slog.String("doing", what), slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
-		}
-	}()
-	f()
 }
 
 // gaveUp tells of an event that is dead now.

@@ -22,13 +22,13 @@ func (o *Outbox) Run(ctx context.Context) error {
 	defer cut()
 	var loops sync.WaitGroup
 	var workers crew.Crew
-	loops.Go(func() { o.tidy(ctx) })
+	loops.Go(func() { o.net.Call("tidy webhooks", func() { o.tidy(ctx) }) })
 	if len(o.endpoints) > 0 {
-		loops.Go(func() { o.dispatch(ctx, working, &workers) })
+		loops.Go(func() { o.net.Call("look for webhooks", func() { o.dispatch(ctx, working, &workers) }) })
 	}
 	<-ctx.Done()
 	loops.Wait()
-	late := time.AfterFunc(o.pace.goodbye, cut)
+	late := o.net.After(o.pace.goodbye, "cut webhooks", cut)
 	defer late.Stop()
 	workers.Close()
 	return nil
@@ -39,7 +39,7 @@ func (o *Outbox) dispatch(ctx, working context.Context, workers *crew.Crew) {
 	tick := time.NewTicker(o.pace.poll)
 	defer tick.Stop()
 	for {
-		o.trouble.guard("look for what is due", func() { o.handOut(ctx, working, workers) })
+		o.net.Call("look for webhooks", func() { o.handOut(ctx, working, workers) })
 		select {
 		case <-ctx.Done():
 			return
@@ -72,7 +72,7 @@ func (o *Outbox) handOut(ctx, working context.Context, workers *crew.Crew) {
 			}
 			started++
 			h := &hold{lane: l, due: *row.DueAt}
-			workers.Go(func() { o.work(ctx, working, h) })
+			workers.Go(func() { o.net.Call("send webhooks", func() { o.work(ctx, working, h) }) })
 		}
 		if started == 0 || len(lanes) < limit {
 			return
@@ -80,7 +80,8 @@ func (o *Outbox) handOut(ctx, working context.Context, workers *crew.Crew) {
 	}
 }
 
-// work sends the events of one lane, one after the other. ctx says when to stop, working when to drop everything.
+// work sends the events of one lane, one after the other. ctx says when to stop, working when to drop everything. Should it
+// panic, the lease of the lane runs out and somebody tries again.
 func (o *Outbox) work(ctx, working context.Context, h *hold) {
 	look := false
 	defer func() {
@@ -88,28 +89,26 @@ func (o *Outbox) work(ctx, working context.Context, h *hold) {
 			o.rouse()
 		}
 	}()
-	o.trouble.guard("send", func() {
-		s := step{more: true}
-		for n := 1; ; n++ {
-			head, wait := o.step(ctx, working, h, s)
-			if wait > 0 && wait < o.pace.poll {
-				time.AfterFunc(wait, o.rouse) // a retry sooner than the next look
-			}
-			if look = !s.more; head == nil {
-				return
-			}
-			if time.Until(h.until) < o.pace.attempt { // the database was slow: the lease might not outlast the request
-				s = step{more: true}
-				continue
-			}
-			r := o.attempt(working, o.byKey[h.endpoint], head, h.until)
-			s = step{row: head, done: r, more: ctx.Err() == nil && n < o.pace.shift}
-			if r.cut {
-				s.row = nil
-			}
-			o.tell(o.byKey[h.endpoint], r)
+	s := step{more: true}
+	for n := 1; ; n++ {
+		head, wait := o.step(ctx, working, h, s)
+		if wait > 0 && wait < o.pace.poll {
+			o.net.After(wait, "wake webhooks", o.rouse) // a retry sooner than the next look
 		}
-	})
+		if look = !s.more; head == nil {
+			return
+		}
+		if time.Until(h.until) < o.pace.attempt { // the database was slow: the lease might not outlast the request
+			s = step{more: true}
+			continue
+		}
+		r := o.attempt(working, o.byKey[h.endpoint], head, h.until)
+		s = step{row: head, done: r, more: ctx.Err() == nil && n < o.pace.shift}
+		if r.cut {
+			s.row = nil
+		}
+		o.tell(o.byKey[h.endpoint], r)
+	}
 }
 
 // step advances the lane, however long the database is away: an event that was taken and not recorded would be sent twice.

@@ -22,13 +22,13 @@ func (o *Outbox) tidy(ctx context.Context) {
 	trim := time.NewTimer(o.pace.trimFirst)
 	defer trim.Stop()
 	for {
-		o.trouble.guard("count", func() { o.count(ctx) })
+		o.net.Call("count webhooks", func() { o.count(ctx) })
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-trim.C:
-			o.trouble.guard("trim", func() { o.trim(ctx) })
+			o.net.Call("trim webhooks", func() { o.trim(ctx) })
 			trim.Reset(o.pace.trimEvery)
 		}
 	}

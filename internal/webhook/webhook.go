@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	Endpoints []Endpoint
 	RetryBase time.Duration // pause before the first retry, later ones double; 0: 5 s
 	Retention time.Duration // how long dead events are kept, and sent ones if it is less than 7 days; 0: for ever, and 7 days
+	Net       *rescue.Net   // catches panics of the background; nil: one of its own
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer // nil: not exported
 	Client    *http.Client          // its redirect policy is not used; nil: one of its own
@@ -56,6 +58,7 @@ type Outbox struct {
 	desk      *desk
 	metrics   *metrics
 	trouble   *trouble
+	net       *rescue.Net
 	wake      chan struct{} // of capacity 1: there is something to look at
 }
 
@@ -85,9 +88,12 @@ func usualPace() pace {
 // New returns an Outbox. The error says which endpoint, counted from 0, has a bad URL or secret or is given twice; it
 // holds neither.
 func New(c Config) (*Outbox, error) {
+	if c.Net == nil {
+		c.Net = rescue.New(c.Log, nil)
+	}
 	o := &Outbox{
 		db: c.DB, byKey: map[string]*endpoint{}, retry: usualPolicy(c.RetryBase), pace: usualPace(), retention: c.Retention,
-		client: clientOf(c.Client), desk: newDesk(), metrics: newMetrics(c.Metrics), trouble: &trouble{log: c.Log}, wake: make(chan struct{}, 1),
+		client: clientOf(c.Client), desk: newDesk(), metrics: newMetrics(c.Metrics), trouble: &trouble{log: c.Log}, net: c.Net, wake: make(chan struct{}, 1),
 	}
 	for i, e := range c.Endpoints {
 		made, err := newEndpoint(e)
