@@ -3,7 +3,6 @@ package socket
 import (
 	"context"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
@@ -21,8 +20,19 @@ const admitTimeout = 10 * time.Second
 // admit is the library's middleware: it decides whether a socket comes in. It returns at once; what takes time goes on
 // in a goroutine, and the CONNECT is answered when that calls next.
 func (d *Door) admit(sock *socketio.Socket, next func(*socketio.ExtendedError)) {
+	if !d.Net.Call("receive a socket", func() { d.receive(sock, next) }) {
+		sock.Conn().Close(false)
+	}
+}
+
+func (d *Door) receive(sock *socketio.Socket, next func(*socketio.ExtendedError)) {
 	r := sock.Request().Request()
-	h, err := readHandshake(r.URL.Query())
+	q := r.URL.Query()
+	h, err := readHandshake(q)
+	claim, token := claimed(sock), ""
+	if err == nil && d.Tokens != nil {
+		token, err = d.credential(claim, r, q)
+	}
 	s := newSeat(d, sock, h, r)
 	if !d.hall.claim(s) { // no client of good will sends a second CONNECT
 		s.drop()
@@ -34,8 +44,8 @@ func (d *Door) admit(sock *socketio.Socket, next func(*socketio.ExtendedError)) 
 		return
 	}
 	taken := d.entering.Go(func() {
-		defer d.guard("admit", func() { s.drop() })
-		d.let(s, next)
+		defer d.Net.Catch("let a socket in")
+		s.attempt("let a socket in", func() { d.let(s, token, next) })
 	})
 	if !taken {
 		d.refuse(s, next, errClosing)
@@ -45,17 +55,11 @@ func (d *Door) admit(sock *socketio.Socket, next func(*socketio.ExtendedError)) 
 var errClosing = fault.New(fault.Unavailable, "draining", "this node is about to stop")
 
 // let opens the session of a seat and lets the library go on.
-func (d *Door) let(s *seat, next func(*socketio.ExtendedError)) {
-	p := person{}
-	switch {
-	case s.system:
-		p.userID, p.userName = s.userID, s.userName
-	case s.userID != "":
-		var err error
-		if p, err = d.openSession(s, s.conferenceID); err != nil {
-			d.refuse(s, next, err)
-			return
-		}
+func (d *Door) let(s *seat, token string, next func(*socketio.ExtendedError)) {
+	p, err := d.personFor(s, token)
+	if err != nil {
+		d.refuse(s, next, err)
+		return
 	}
 	d.seatPerson(s, p)
 	d.metrics.connects.WithLabelValues("admitted").Inc()
@@ -65,15 +69,52 @@ func (d *Door) let(s *seat, next func(*socketio.ExtendedError)) {
 	next(nil)
 }
 
+// personFor finds out who wants to sit in a seat, and opens his session if he is to have one.
+func (d *Door) personFor(s *seat, token string) (person, error) {
+	if d.Tokens != nil {
+		if err := d.identify(s, token); err != nil {
+			return person{}, err
+		}
+	}
+	switch {
+	case !s.system && s.userID != "":
+		return d.openSession(s, s.conferenceID)
+	case !s.system:
+		return person{}, nil
+	}
+	if s.conferenceID != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+		defer cancel()
+		if err := d.mayWatch(ctx, s.userID, s.admitted, s.conferenceID); err != nil {
+			return person{}, err
+		}
+	}
+	return person{userID: s.userID, userName: s.userName}, nil
+}
+
 // openSession opens a session for the user of a seat in a conference, or in none.
-func (d *Door) openSession(s *seat, conferenceID string) (person, error) {
+func (d *Door) openSession(s *seat, conferenceID string) (p person, err error) {
+	pass, err := s.pass(conferenceID)
+	if err != nil {
+		return person{}, err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
 	defer cancel()
-	session := presence.Session{ID: id.New(), ConferenceID: conferenceID, UserID: s.userID, UserName: s.userName, ClientType: s.clientType, DeviceID: s.deviceID, IP: s.ip, OpenedAt: time.Now()}
+	session := presence.Session{
+		ID: id.New(), ConferenceID: conferenceID, UserID: s.userID, UserName: s.userName, NameTrusted: s.named, Role: s.role,
+		ClientType: s.clientType, DeviceID: s.deviceID, IP: s.ip, OpenedAt: time.Now(),
+	}
 	d.hall.bind(session.ID, s)
-	arrival, err := d.house.Arrive(ctx, session)
+	defer func() {
+		if p.sessionID == "" {
+			d.hall.unbind(session.ID)
+			if err == nil { // a panic: nobody knows how far it came
+				d.house.Leave(session.ID, presence.Lost)
+			}
+		}
+	}()
+	arrival, err := d.house.Arrive(ctx, session, pass)
 	if err != nil {
-		d.hall.unbind(session.ID)
 		return person{}, err
 	}
 	return person{userID: s.userID, userName: arrival.UserName, conferenceID: conferenceID, sessionID: session.ID, rosterVersion: arrival.RosterVersion}, nil
@@ -113,11 +154,14 @@ func (d *Door) refuse(s *seat, next func(*socketio.ExtendedError), err error) {
 	// A 2.x client does not go away by itself after an error; left alone it would be closed by the connect timeout
 	// and come back for ever. So it is sent a DISCONNECT as well. Both are queued from within the socket's own queue,
 	// which finishes what it holds when the library closes it.
-	s.sock.Enqueue(func() {
+	s.later(func() {
 		next(socketio.NewExtendedError(message, map[string]any{"message": message, "code": f.Code, "detail": detail}))
-		s.sock.Enqueue(func() { s.conn.Send(types.NewStringBufferString("1"), nil, nil) })
+		s.later(func() { s.conn.Send(types.NewStringBufferString("1"), nil, nil) })
 	})
 }
+
+// later runs f in the socket's own queue.
+func (s *seat) later(f func()) { s.sock.Enqueue(func() { s.attempt("refuse a socket", f) }) }
 
 // words says what a refusal means in plain words.
 func words(code string) string {
@@ -144,17 +188,22 @@ func (d *Door) connected(args ...any) {
 		sock.Disconnect(true)
 		return
 	}
-	defer d.guard("connected", func() { s.drop() })
+	s.attempt("welcome a socket", s.begin)
+}
+
+// begin brings a seat that is in to where it belongs.
+func (s *seat) begin() {
+	d := s.door
 	if s.box != nil {
 		// The library sends CONNECT a moment before it knows the socket by its namespace, and closes the connection of a
 		// client whose first event comes between the two. So the client hears of it only now.
 		s.box.release()
 	}
-	_ = sock.On("disconnect", func(...any) { s.end(presence.Lost) })
-	sock.OnAny(s.dispatch)
+	_ = s.sock.On("disconnect", func(...any) { s.attempt("disconnect", func() { s.end(presence.Lost) }) })
+	s.sock.OnAny(func(args ...any) { s.attempt("event", func() { s.dispatch(args...) }) })
 	who := s.person()
 	d.welcome(s, who)
-	d.hall.enter(s, who)
+	s.enter(who)
 	if who.conferenceID != "" {
 		d.show(s, who.conferenceID)
 	}
@@ -227,13 +276,4 @@ func (d *Door) showSnapshot(s *seat, conferenceID string, snap conference.Snapsh
 		return
 	}
 	s.push(roster)
-}
-
-// guard catches a panic, counts it, logs it once with its stack and then calls after.
-func (d *Door) guard(where string, after func()) {
-	if p := recover(); p != nil {
-		d.metrics.panics.Inc()
-		d.Log.Error("panic", slog.String("in", where), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-		after()
-	}
 }

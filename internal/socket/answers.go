@@ -21,10 +21,11 @@ const (
 
 var errNoConference = fault.New(fault.Conflict, "no_conference", "this socket is in no conference")
 
-// place returns the conference a seat is in, or, for a system client, the one it named when it connected.
+// place returns the conference a seat is in, or, for a system client, the one it named when it connected; with auth on only
+// while it watches that, which it may not for ever.
 func (s *seat) place() (string, error) {
 	c := s.person().conferenceID
-	if c == "" && s.system {
+	if c == "" && s.system && (s.door.Tokens == nil || s.watches(s.conferenceID)) {
 		c = s.conferenceID
 	}
 	if c == "" {
@@ -84,7 +85,7 @@ func (s *seat) reseat(place string, why presence.Reason) (arrives bool, err erro
 	if p.sessionID == "" {
 		return false, nil
 	}
-	s.door.hall.enter(s, p)
+	s.enter(p)
 	if place != "" {
 		s.door.show(s, place)
 	}
@@ -163,6 +164,11 @@ func (s *seat) onWatch(arg json.RawMessage) (answer, error) {
 	if full {
 		return nil, fault.New(fault.TooLarge, "too_large", "too many conferences watched by one socket")
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	if err := s.door.mayWatch(ctx, s.userID, s.admitted, list...); err != nil {
+		return nil, err
+	}
 	for _, c := range list {
 		s.watch(c)
 	}
@@ -193,6 +199,13 @@ func (s *seat) watch(conferenceID string) {
 	s.mu.Unlock()
 	s.sock.Join(conferenceRoom(conferenceID))
 	s.door.show(s, conferenceID)
+}
+
+func (s *seat) watches(conferenceID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.watched[conferenceID]
+	return ok
 }
 
 func (s *seat) unwatch(conferenceID string) {

@@ -3,6 +3,7 @@ package socket
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // enter connects and waits until the socket is in its rooms.
-func (o *opened) enter(t *testing.T, query string) *webSocketClient {
+func (o *opened) enter(t testing.TB, query string) *webSocketClient {
 	t.Helper()
 	c := o.dial(t, query)
 	if !strings.HasPrefix(query, "EIO=3") { // 2.x is connected without asking
@@ -48,7 +49,7 @@ func eventText(event string, arg ...string) string {
 	return `["` + event + `"` + strings.Join(append([]string{""}, arg...), ",") + `]`
 }
 
-func readAnswer(t *testing.T, packet string) answered {
+func readAnswer(t testing.TB, packet string) answered {
 	t.Helper()
 	var list []answered
 	if err := json.Unmarshal([]byte(packet[strings.Index(packet, "["):]), &list); err != nil || len(list) != 1 {
@@ -130,7 +131,7 @@ func (c *webSocketClient) pushed() pushMessage {
 	return readPush(c.t, args)
 }
 
-func readPush(t *testing.T, args []json.RawMessage) pushMessage {
+func readPush(t testing.TB, args []json.RawMessage) pushMessage {
 	t.Helper()
 	var p pushMessage
 	if err := json.Unmarshal(args[0], &p); err != nil {
@@ -168,4 +169,25 @@ func (o *opened) fate(t *testing.T, noticeID, user string) string {
 		}
 	}
 	return ""
+}
+
+// counted returns the value of a counter of the door, or of its net, whose labels have the values given.
+func (o *opened) counted(t *testing.T, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := o.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			values := []string{}
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if f.GetName() == name && slices.Equal(values, labels) {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
 }

@@ -1,13 +1,19 @@
 package socket
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
 	"github.com/zishang520/socket.io/v3/pkg/types"
+
+	"rollcall/internal/rawjson"
+	"rollcall/internal/rescue"
 )
 
 func TestDecodeEvent(t *testing.T) {
@@ -15,7 +21,7 @@ func TestDecodeEvent(t *testing.T) {
 	for text, want := range map[string][]any{
 		`["a"]`:                     {"a"},
 		`["a",1234567890123456789]`: {"a", raw(`1234567890123456789`)},
-		`17["a",{"b":[1]},"c"]`:     {"a", raw(`{"b":[1]}`), raw(`"c"`), ackID(17)},
+		`17["a",{"b":[1]},"c"]`:     {"a", raw(`{"b":[1]}`), ackID(17)},
 		`/admin,3["a"]`:             {"a", ackID(3)},
 		`18446744073709551615["a"]`: {"a", ackID(18446744073709551615)},
 		`["a\u0000b"]`:              {"a\x00b"},
@@ -45,29 +51,55 @@ func TestDecodeEvent(t *testing.T) {
 }
 
 // FuzzDecoder feeds packets to the decoder as the engine does. Whatever comes, it must not panic, and what it accepts
-// must be a packet that the library can go on with.
+// must be a packet that the library can go on with, of which the intake knew the essence.
 func FuzzDecoder(f *testing.F) {
-	for _, s := range []string{`2["a"]`, `21["a",{}]`, `0`, `1`, `0{"token":"x"}`, `31[]`, `51-["a",{"_placeholder":true,"num":0}]`, `4{"message":"x"}`, `2/x,["a"]`, ``, `2[`} {
+	for _, s := range []string{`2["a"]`, `21["roster",{}]`, `0`, `1`, `0{"token":"x"}`, `0/,{"token":[1]}`, `31[]`, `51-7["a",{"_placeholder":true,"num":0}]`, `4{"message":"x"}`, `2/x,["a"]`, ``, `2[`, `1/x,`, `60-`, `2["\u0061",[[[]]],1]`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := wire{}.NewDecoder()
+		d := wire{rescue.New(slog.New(slog.DiscardHandler), nil)}.NewDecoder()
 		_ = d.On("decoded", func(args ...any) {
 			p, ok := args[0].(*parser.Packet)
-			if !ok || !p.Type.Valid() {
-				t.Errorf("%q was decoded as %v", data, args[0])
+			if !ok {
+				t.Fatalf("%q was decoded as %v", data, args[0])
 			}
-			if p.Type == parser.EVENT {
-				list, ok := p.Data.([]any)
-				if !ok || len(list) == 0 {
-					t.Errorf("%q was decoded as an event without a name", data)
+			switch p.Type {
+			case parser.EVENT:
+				checkEvent(t, data, p)
+			case parser.CONNECT:
+				if auth, _ := p.Data.(map[string]any); p.Data != nil && len(auth) != 1 {
+					t.Errorf("%q brings %v", data, p.Data)
 				}
-				if _, err := argument(list); err != nil && len(list) < 2 {
-					t.Errorf("%q: %v", data, err)
+			case parser.DISCONNECT:
+				if p.Data != nil {
+					t.Errorf("%q brings %v", data, p.Data)
 				}
+			default:
+				t.Errorf("%q was decoded as %v", data, p)
 			}
 		})
-		_ = d.Add(types.NewStringBuffer(data))
+		if err := d.Add(types.NewStringBuffer(data)); errors.Is(err, rescue.ErrPanic) {
+			t.Error(err)
+		}
 		d.Destroy()
 	})
+}
+
+// checkEvent checks an event against what the first bytes of its packet say.
+func checkEvent(t *testing.T, data []byte, p *parser.Packet) {
+	list, _ := p.Data.([]any)
+	if len(list) == 0 || len(list) > 3 {
+		t.Fatalf("%q was decoded as %v", data, p.Data)
+	}
+	if arg, err := argument(list); err == nil && arg != nil && rawjson.Check(arg, maxDepth) != nil {
+		t.Errorf("%q has the argument %q", data, arg)
+	}
+	ack, asked := list[len(list)-1].(ackID)
+	h := readHead(append([]byte("4"), data...))
+	if !h.event || p.Nsp == "/" && !bytes.Contains(data, []byte("/,")) && (h.ack != ack || h.asked != asked) {
+		t.Errorf("%q is %+v, but its first bytes say %+v", data, list, h)
+	}
+	if h.name != otherEvent && h.name != list[0] {
+		t.Errorf("%q is %+v, but is counted as %s", data, list, h.name)
+	}
 }

@@ -6,19 +6,20 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 
+	"rollcall/internal/auth"
 	"rollcall/internal/conference"
 	"rollcall/internal/crew"
 	"rollcall/internal/message"
 	"rollcall/internal/notice"
 	"rollcall/internal/peer"
+	"rollcall/internal/rescue"
+	"rollcall/internal/throttle"
 	"rollcall/internal/webhook"
 )
 
@@ -34,11 +35,18 @@ type Config struct {
 	EventsPerSecond                int
 	MaxSessionsPerUser             int
 	NodeID                         string
+	Tokens                         *auth.Verifier // nil: everybody is who he says he is
+	CheckOnce                      bool           // a socket outlives its token
+	Leeway                         time.Duration  // how much later than its token a socket ends
+	CookieName                     string         // of the cookie that may hold a token; "" is none
+	AllowQueryToken                bool
+	HandshakesPerSecond            int // of one address; 0 is no limit
 	Origins                        peer.Origins
 	Proxies                        peer.Proxies
 	Ready                          func() error // why nobody can be let in for now, nil if they can
 	Notices                        *notice.Notices
 	Webhooks                       *webhook.Outbox // nil: nobody is told what clients have to say
+	Net                            *rescue.Net     // catches panics; nil: one of its own
 	Log                            *slog.Logger
 	Metrics                        prometheus.Registerer
 }
@@ -53,6 +61,8 @@ type Door struct {
 	engines  http.Handler
 	metrics  metrics
 
+	handshakes *throttle.Throttle // by address
+
 	entering crew.Crew   // sockets that are being let in
 	closed   atomic.Bool // nobody is let in any more
 }
@@ -61,30 +71,29 @@ type metrics struct {
 	connects *prometheus.CounterVec // by outcome
 	slow     prometheus.Counter
 	events   *prometheus.CounterVec // by name, of those we know
-	panics   prometheus.Counter
 }
-
-// retryAfter is what clients that cannot be let in for now are told, in seconds.
-const retryAfter = 2
 
 // sweepEvery is how often seats are compared with connections.
 const sweepEvery = 5 * time.Second
 
 // New builds the door of a hall. Nothing comes in before its ServeHTTP is called.
 func New(c Config, hall *Hall, house *conference.House, messages *message.Messages) *Door {
-	d := &Door{Config: c, hall: hall, house: house, messages: messages, metrics: newMetrics(c.Metrics, hall)}
+	if c.Net == nil {
+		c.Net = rescue.New(c.Log, nil)
+	}
+	d := &Door{Config: c, hall: hall, house: house, messages: messages, metrics: newMetrics(c.Metrics, hall), handshakes: throttle.New(c.HandshakesPerSecond)}
 	o := socketio.DefaultServerOptions()
 	o.SetServeClient(false)
 	o.SetConnectTimeout(c.ConnectTimeout)
-	o.SetParser(wire{})
+	o.SetParser(wire{c.Net})
 	o.SetAdapter(roomsBuilder{hall.rooms})
 	d.io = socketio.NewServer(nil, o)
 	eio4 := newEngine(d, heartbeat{c.PingInterval, c.PingTimeout})
 	eio3 := newEngine(d, heartbeat{c.EIO3PingInterval, c.EIO3PingTimeout})
 	d.io.Bind(eio4)
-	_ = eio4.On("connection", listen)
+	_ = eio4.On("connection", d.listen)
 	d.io.Bind(eio3)
-	_ = eio3.On("connection", listen)
+	_ = eio3.On("connection", d.listen)
 	d.engines = byProtocol(eio4, eio3)
 	d.io.Use(d.admit)
 	_ = d.io.On("connection", d.connected)
@@ -96,9 +105,8 @@ func newMetrics(r prometheus.Registerer, hall *Hall) metrics {
 		connects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_connects_total", Help: "Sockets that asked to come in, by outcome."}, []string{"outcome"}),
 		slow:     prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_slow_clients_total", Help: "Connections closed because more waited for them than they may have waiting."}),
 		events:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_client_events_total", Help: "Events from clients, by name and outcome."}, []string{"event", "outcome"}),
-		panics:   prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_socket_panics_total", Help: "Panics caught while handling a socket."}),
 	}
-	r.MustRegister(m.connects, m.slow, m.events, m.panics, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_sockets", Help: "Sockets on this node."}, func() float64 { return float64(hall.Sockets()) }))
+	r.MustRegister(m.connects, m.slow, m.events, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_sockets", Help: "Sockets on this node."}, func() float64 { return float64(hall.Sockets()) }))
 	return m
 }
 
@@ -112,7 +120,7 @@ func (d *Door) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			lost = d.sweep(lost)
+			d.Net.Call("sweep", func() { lost = d.sweep(lost) })
 		}
 	}
 }
@@ -147,51 +155,4 @@ func (d *Door) Close(over time.Duration) {
 	d.hall.Drain(over)
 	d.entering.Close()
 	d.hall.DropAll()
-}
-
-// ServeHTTP answers the Engine.IO requests of both revisions. Whoever cannot be let in for now is refused here, before
-// a session exists: stock clients come back after such a refusal, and never after a later one.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !d.Origins.Allow(r) {
-		http.Error(w, "this page may not connect: its origin is not in http.allowed_origins", http.StatusForbidden)
-		return
-	}
-	d.Origins.Answer(w, r)
-	if r.Method == http.MethodOptions {
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	r.Header.Del("Origin") // it was checked; the library would check it again, by a rule of its own
-	q := r.URL.Query()
-	switch eio := q.Get("EIO"); {
-	case q.Has("j"):
-		http.Error(w, "JSONP is not offered", http.StatusBadRequest)
-		return
-	case eio != "3" && eio != "4", eio == "3" && !d.AllowEIO3:
-		http.Error(w, "this revision of the Engine.IO protocol is not spoken here", http.StatusBadRequest)
-		return
-	}
-	if !q.Has("sid") {
-		if err := d.open(); err != nil {
-			d.metrics.connects.WithLabelValues("unavailable").Inc()
-			w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-			http.Error(w, "try again in a moment", http.StatusServiceUnavailable)
-			return
-		}
-	}
-	if websocket.IsWebSocketUpgrade(r) {
-		d.engines.ServeHTTP(w, r)
-		return
-	}
-	answer := newResponse(w)
-	defer answer.end()
-	d.engines.ServeHTTP(answer, r)
-}
-
-// open reports why nobody can be let in for now.
-func (d *Door) open() error {
-	if d.closed.Load() {
-		return errClosing
-	}
-	return d.Ready()
 }

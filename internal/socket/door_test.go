@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"rollcall/internal/message"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 	"rollcall/internal/webhook"
@@ -24,15 +26,28 @@ import (
 // opened is a door with a house behind it, on an SQLite database, and a web server in front of it.
 type opened struct {
 	*Door
-	url   string
-	ready func() error
+	url      string
+	ready    func() error
+	registry *prometheus.Registry // of the door and its net
 }
 
 // open builds a door. change may alter its configuration.
-func open(t *testing.T, change func(*Config)) *opened {
+func open(t testing.TB, change func(*Config)) *opened {
 	t.Helper()
 	db := storetest.Open(t, store.SQLite)
-	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
+	log := slog.New(slog.DiscardHandler)
+	if t, ok := t.(*testing.T); ok { // a fuzz target may not log into its owner
+		log = slog.New(slog.NewTextHandler(testLog{t}, nil))
+	}
+	o := &opened{registry: prometheus.NewRegistry()}
+	c := Config{
+		Path: "/socket.io/", PingInterval: 10 * time.Second, PingTimeout: 10 * time.Second, AllowEIO3: true, EIO3PingInterval: 25 * time.Second, EIO3PingTimeout: time.Minute,
+		UpgradeTimeout: 5 * time.Second, ConnectTimeout: 5 * time.Second, MaxPayload: 1 << 16, MaxQueueBytes: 1 << 20, EventsPerSecond: 20, MaxSessionsPerUser: 10, NodeID: "n1",
+		Ready: func() error { return o.readiness() }, Net: rescue.New(log, o.registry), Log: log, Metrics: o.registry,
+	}
+	if change != nil {
+		change(&c)
+	}
 	hall := NewHall(log)
 	var house *conference.House
 	p := presence.New(presence.Config{
@@ -45,17 +60,9 @@ func open(t *testing.T, change func(*Config)) *opened {
 	if err != nil {
 		t.Fatal(err)
 	}
-	house = conference.New(conference.Config{DB: db, Presence: p, Notices: n, Hall: hall, AutoCreate: true, MaxTreeBytes: 1 << 18, PollInterval: time.Second, DetailMax: 200, LogTree: "summary", Log: log, Metrics: prometheus.NewRegistry()})
+	house = conference.New(conference.Config{DB: db, Presence: p, Notices: n, Hall: hall, AutoCreate: true, Auth: c.Tokens != nil, MaxTreeBytes: 1 << 18, PollInterval: time.Second, DetailMax: 200, LogTree: "summary", Log: log, Metrics: prometheus.NewRegistry()})
 	messages := message.New(message.Config{DB: db, Presence: p, Notices: n, Hall: hall, Members: house.Members, PushTree: house.Push, AckTimeout: 10 * time.Second, Log: log, Metrics: prometheus.NewRegistry()})
-	o := &opened{}
-	c := Config{
-		Path: "/socket.io/", PingInterval: 10 * time.Second, PingTimeout: 10 * time.Second, AllowEIO3: true, EIO3PingInterval: 25 * time.Second, EIO3PingTimeout: time.Minute,
-		UpgradeTimeout: 5 * time.Second, ConnectTimeout: 5 * time.Second, MaxPayload: 1 << 16, MaxQueueBytes: 1 << 20, EventsPerSecond: 20, MaxSessionsPerUser: 10, NodeID: "n1",
-		Ready: func() error { return o.readiness() }, Notices: n, Webhooks: outbox, Log: log, Metrics: prometheus.NewRegistry(),
-	}
-	if change != nil {
-		change(&c)
-	}
+	c.Notices, c.Webhooks = n, outbox
 	o.Door = New(c, hall, house, messages)
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended []chan struct{}
@@ -98,14 +105,19 @@ func (l testLog) Write(b []byte) (int, error) {
 
 // webSocketClient is a bare client that reads packets one by one.
 type webSocketClient struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 }
 
 // dial opens a WebSocket and reads OPEN.
-func (o *opened) dial(t *testing.T, query string) *webSocketClient {
+func (o *opened) dial(t testing.TB, query string) *webSocketClient {
 	t.Helper()
-	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(o.url, "http")+"/socket.io/?transport=websocket&"+query, nil)
+	return o.dialWith(t, query, nil)
+}
+
+func (o *opened) dialWith(t testing.TB, query string, header http.Header) *webSocketClient {
+	t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(o.url, "http")+"/socket.io/?transport=websocket&"+query, header)
 	if err != nil {
 		t.Fatal(err)
 	}

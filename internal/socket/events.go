@@ -2,15 +2,14 @@ package socket
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strconv"
-	"time"
 	"unicode/utf8"
-
-	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 
 	"rollcall/internal/fault"
 	"rollcall/internal/rawjson"
+	"rollcall/internal/rescue"
 )
 
 // answer is what a client gets back for an event: fields beside ok, or an error.
@@ -38,28 +37,17 @@ var handlers = map[string]handler{
 	"inbox":                (*seat).onInbox,
 	"sign_in":              (*seat).onSignIn,
 	"same_screen":          (*seat).onSameScreen,
+	"reauth":               (*seat).onReauth,
 }
 
-// dispatch is called by the library with every event of the seat, one after another: the name, the arguments, and the
-// ackID if an answer is wanted.
+// dispatch is called by the library with every event of the seat that is not too much (see intake), one after another: the
+// name, the argument, and the ackID if an answer is wanted.
 func (s *seat) dispatch(args ...any) {
-	defer s.door.guard("event", func() { s.drop() })
 	name, _ := args[0].(string)
 	reply := s.replyTo(args[len(args)-1])
-	ok, flood := s.limit.take(time.Now())
-	if flood {
-		s.door.Log.Warn("a client that floods was disconnected", slog.String("user", s.person().userID), slog.String("ip", s.ip))
-		s.drop()
-		return
-	}
-	if !ok {
-		s.door.metrics.events.WithLabelValues(known(name), "rate_limited").Inc()
-		reply(nil, fault.New(fault.RateLimited, "rate_limited", "too many events"))
-		return
-	}
 	h := handlers[name]
 	if h == nil {
-		s.door.metrics.events.WithLabelValues("other", "ignored").Inc()
+		s.door.metrics.events.WithLabelValues(otherEvent, "ignored").Inc()
 		return
 	}
 	arg, err := argument(args)
@@ -69,10 +57,14 @@ func (s *seat) dispatch(args ...any) {
 		return
 	}
 	queued := s.lane.do(func() {
-		defer s.door.guard(name, func() { reply(nil, fault.Of(errPanic)) })
-		a, err := h(s, arg)
-		s.door.metrics.events.WithLabelValues(name, outcome(err)).Inc()
-		reply(a, err)
+		s.attempt("event "+name, func() {
+			a, err := s.handle(h, name, arg)
+			s.door.metrics.events.WithLabelValues(name, outcome(err)).Inc()
+			reply(a, err)
+			if errors.Is(err, rescue.ErrPanic) {
+				s.drop() // once it is answered
+			}
+		})
 	})
 	if !queued {
 		s.door.metrics.events.WithLabelValues(name, "rate_limited").Inc()
@@ -80,11 +72,21 @@ func (s *seat) dispatch(args ...any) {
 	}
 }
 
-var errPanic = fault.New(fault.Internal, "internal", "something went wrong")
+// handle calls h; a panic in it becomes an error.
+func (s *seat) handle(h handler, name string, arg json.RawMessage) (a answer, err error) {
+	err = s.door.Net.Try("event "+name, func() (err error) {
+		a, err = h(s, arg)
+		return err
+	})
+	return a, err
+}
+
+// otherEvent is what metrics call the events that we do not know.
+const otherEvent = "other"
 
 func known(name string) string {
 	if handlers[name] == nil {
-		return "other"
+		return otherEvent
 	}
 	return name
 }
@@ -96,7 +98,7 @@ func outcome(err error) string {
 	return code(fault.Of(err))
 }
 
-// argument returns the first argument of an event, nil if there is none.
+// argument returns the argument of an event, nil if there is none.
 func argument(args []any) (json.RawMessage, error) {
 	if len(args) < 2 {
 		return nil, nil
@@ -107,21 +109,16 @@ func argument(args []any) (json.RawMessage, error) {
 			return nil, fault.Invalidf("the argument is not valid UTF-8")
 		}
 		return a, nil
-	case ackID, socketio.Ack:
-		return nil, nil
 	case error:
 		return nil, fault.Invalidf("the argument is %v", a)
 	}
-	return nil, fault.Invalidf("binary arguments are not understood")
+	return nil, nil
 }
 
 // replyTo returns what answers an event: nothing if no answer is wanted.
 func (s *seat) replyTo(last any) func(answer, error) {
-	switch ack := last.(type) {
-	case ackID:
-		return s.reply(ack)
-	case socketio.Ack: // of an event with binary parts, which the library decoded
-		return func(a answer, err error) { ack([]any{body(a, err)}, nil) }
+	if ack, ok := last.(ackID); ok {
+		return func(a answer, err error) { s.answer(ack, a, err) }
 	}
 	return func(_ answer, err error) { s.logInternal(err) }
 }
@@ -137,10 +134,6 @@ func body(a answer, err error) map[string]any {
 		full[k] = v
 	}
 	return full
-}
-
-func (s *seat) reply(ack ackID) func(answer, error) {
-	return func(a answer, err error) { s.answer(ack, a, err) }
 }
 
 func (s *seat) answer(ack ackID, a answer, err error) {
@@ -163,17 +156,22 @@ func (s *seat) send(ack ackID, a answer, err error) verdict {
 		s.logInternal(e)
 		return closed
 	}
-	data := strconv.AppendUint([]byte("43"), uint64(ack), 10)
-	data = append(append(append(data, '['), text...), ']')
-	f := newFrame(data, false)
+	f := answerFrame(ack, text)
 	if tree, ok := a["tree"].(treeAnswer); ok {
 		f.stream, f.version, f.again = treeStream(tree.conferenceID), tree.version, true
 	}
 	return s.push(f)
 }
 
+func answerFrame[T string | []byte](ack ackID, body T) *frame {
+	data := make([]byte, 0, len("43[]")+maxDigits+len(body))
+	data = strconv.AppendUint(append(data, "43"...), uint64(ack), 10)
+	return newFrame(append(append(append(data, '['), body...), ']'), false)
+}
+
+// logInternal logs what the client is not told. A panic is in the log already.
 func (s *seat) logInternal(err error) {
-	if err != nil && fault.Of(err).Kind == fault.Internal {
+	if err != nil && fault.Of(err).Kind == fault.Internal && !errors.Is(err, rescue.ErrPanic) {
 		s.door.Log.Error("an event could not be handled", slog.String("user", s.person().userID), slog.Any("error", err))
 	}
 }

@@ -64,6 +64,13 @@ func (h *Hall) release(s *seat) {
 	}
 }
 
+// holder returns who has the place of a connection, nil if nobody.
+func (h *Hall) holder(connection string) *seat {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.conns[connection]
+}
+
 // bind makes s findable by a session that is about to be opened for it: whoever ends the session the moment it is
 // committed must find it. unbind is the reverse.
 func (h *Hall) bind(sessionID string, s *seat) {
@@ -282,7 +289,23 @@ func (h *Hall) End(to hall.Audience, reason string) int {
 		s.expel(reason, presence.Kicked)
 		ended++
 	}
+	h.blind(to)
 	return ended
+}
+
+// blind lets the system clients of an audience's users see no more of its conference. Where nobody is asked who he is,
+// whom they belong to means nothing.
+func (h *Hall) blind(to hall.Audience) {
+	if to.ConferenceID == "" {
+		return
+	}
+	for _, user := range to.Users {
+		for _, s := range h.rooms.in(userRoom(user)) {
+			if s.system && s.door.Tokens != nil {
+				s.unwatch(to.ConferenceID)
+			}
+		}
+	}
 }
 
 // Holds implements conference.Hall.
@@ -367,4 +390,18 @@ func (h *Hall) enter(s *seat, p person) {
 		names = append(names, lobby)
 	}
 	s.sock.Join(names...)
+}
+
+// taken reports whether a socket of another user has an alias.
+func (h *Hall) taken(alias, userID string) bool {
+	return slices.ContainsFunc(h.rooms.in(aliasRoom(alias)), func(s *seat) bool { return s.person().userID != userID })
+}
+
+// reclaim takes the alias that is a user's id from sockets of others.
+func (h *Hall) reclaim(userID string) {
+	for _, s := range h.rooms.in(aliasRoom(userID)) {
+		if s.person().userID != userID {
+			s.sock.Leave(aliasRoom(userID))
+		}
+	}
 }

@@ -13,19 +13,19 @@ const (
 	calm = time.Second
 )
 
-// limit bounds the events of one socket. It is used by one goroutine.
+// limit bounds how often something may happen. It is used by one goroutine at a time.
 type limit struct {
 	bucket     *rate.Limiter
 	began      time.Time // when the present flood began
 	lastExcess time.Time
 }
 
-// newLimit allows perSecond events a second and twice as many at once.
-func newLimit(perSecond int) limit {
-	return limit{bucket: rate.NewLimiter(rate.Limit(perSecond), 2*perSecond)}
+// newLimit allows perSecond a second and burst at once.
+func newLimit(perSecond, burst int) limit {
+	return limit{bucket: rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
-// take counts one event. ok is false if it is too much; flood is true if it has been too much for long.
+// take counts one. ok is false if it is too much; flood is true if it has been too much for long.
 func (l *limit) take(at time.Time) (ok, flood bool) {
 	if l.bucket.AllowN(at, 1) {
 		return true, false

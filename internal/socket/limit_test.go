@@ -1,15 +1,18 @@
 package socket
 
 import (
+	"log/slog"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"rollcall/internal/rescue"
 )
 
 func TestLimit(t *testing.T) {
-	l := newLimit(10)
+	l := newLimit(10, 20)
 	at := time.Unix(1000, 0)
 	for i := range 20 {
 		if ok, _ := l.take(at); !ok {
@@ -46,7 +49,7 @@ func TestLimit(t *testing.T) {
 // The lane keeps order, runs one at a time, and is bounded.
 func TestLane(t *testing.T) {
 	var (
-		l       lane
+		l       = lane{net: rescue.New(slog.New(slog.DiscardHandler), nil)}
 		running atomic.Int32
 		order   []int
 		all     sync.WaitGroup

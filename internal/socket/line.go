@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -8,23 +9,39 @@ import (
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
+
+	"rollcall/internal/rescue"
 )
 
 // lines is what every transport needs to know.
 type lines struct {
-	maxQueue     int                              // bytes that may wait for one client
-	maxPayload   int64                            // bytes of one incoming packet or polling body
-	writeTimeout time.Duration                    // how long one write may be stuck
-	slow         func()                           // counts a client that was given up because it reads too slowly
-	guard        func(where string, after func()) // deferred: catches a panic
-	outboxOf     func(sid string) *outbox
+	maxQueue     int           // bytes that may wait for one client
+	maxPayload   int64         // bytes of one incoming packet or polling body
+	perSecond    int           // events of one client
+	writeTimeout time.Duration // how long one write may be stuck
+	silence      time.Duration // how long a WebSocket may say nothing at all
+	net          *rescue.Net
+	slow         func()             // counts a client that was given up because it reads too slowly
+	rejected     func(event string) // counts an event that was too much
+	flooded      func(sid string)   // tells of a client that is disconnected because it went on
+	ends         func(sid string) (*outbox, *intake)
 }
 
-// carrier is a transport of ours.
-type carrier interface{ outbox() *outbox }
+// carrier is a transport of ours: what it carries passes these two, which a transport that takes over goes on with.
+type carrier interface{ ends() (*outbox, *intake) }
+
+// newEnds makes the two for a transport with which a connection begins.
+func (l lines) newEnds(d drain) (*outbox, *intake) {
+	box := newOutbox(l.maxQueue, d)
+	return box, newIntake(l.perSecond, box, l.rejected)
+}
 
 // heartbeat is how a revision of Engine.IO keeps its connections alive.
 type heartbeat struct{ interval, timeout time.Duration }
+
+// slack is how much later than the engine we notice ourselves that a client is silent. The engine forgets to look after an
+// upgrade: that ends its wait for a heartbeat, and the next one is waited for only when there has been another.
+const slack = 2 * time.Second
 
 // newEngine builds an engine on our transports. Each revision of the protocol has its own, as ping values are one
 // setting of an engine.
@@ -32,15 +49,16 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 	c := d.Config
 	var e engine.Server
 	l := lines{
-		maxQueue: c.MaxQueueBytes, maxPayload: int64(c.MaxPayload), writeTimeout: c.PingInterval + c.PingTimeout,
-		slow: d.metrics.slow.Inc, guard: d.guard,
-		outboxOf: func(sid string) *outbox {
+		maxQueue: c.MaxQueueBytes, maxPayload: int64(c.MaxPayload), perSecond: c.EventsPerSecond, writeTimeout: c.PingInterval + c.PingTimeout,
+		silence: beat.interval + beat.timeout + slack, net: c.Net, slow: d.metrics.slow.Inc, flooded: d.flooded,
+		rejected: func(event string) { d.metrics.events.WithLabelValues(event, "rate_limited").Inc() },
+		ends: func(sid string) (*outbox, *intake) {
 			if conn, ok := e.Clients().Load(sid); ok {
 				if t, ok := conn.Transport().(carrier); ok {
-					return t.outbox()
+					return t.ends()
 				}
 			}
-			return nil
+			return nil, nil
 		},
 	}
 	o := socketio.DefaultServerOptions()
@@ -56,12 +74,21 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 
 // listen begins to read from a fresh WebSocket. It is registered after the library's own listener for new
 // connections, and so runs when nothing that arrives can be lost any more.
-func listen(args ...any) {
+func (d *Door) listen(args ...any) {
 	if conn, ok := args[0].(engine.Socket); ok {
 		if t, ok := conn.Transport().(*webSocket); ok {
 			t.start()
 		}
 	}
+}
+
+// flooded tells of a client that goes on sending more than it may and is disconnected.
+func (d *Door) flooded(sid string) {
+	if s := d.hall.holder(sid); s != nil {
+		d.Log.Warn("a client that floods was disconnected", slog.String("user", s.person().userID), slog.String("ip", s.ip))
+		return
+	}
+	d.Log.Warn("a client that floods was disconnected before it was let in")
 }
 
 // byProtocol sends a request to the engine of its protocol revision.

@@ -30,6 +30,9 @@ func (s *seat) onLogin(arg json.RawMessage) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayAnswerTo(in.alias); err != nil {
+		return nil, err
+	}
 	who, arrives := s.person(), false
 	if !s.system && in.userID != "" && (who.userID != in.userID || who.conferenceID != in.conferenceID) {
 		s.userID = in.userID
@@ -37,7 +40,9 @@ func (s *seat) onLogin(arg json.RawMessage) (answer, error) {
 			return nil, err
 		}
 	}
-	s.answerTo(in.alias)
+	if err := s.answerTo(in.alias); err != nil {
+		return nil, err
+	}
 	unread := notice.Unread{ByCategory: map[string]int{}}
 	if me := s.socket(); me.UserID != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
@@ -111,14 +116,54 @@ func (s *seat) checkSystemLogin(l login) error {
 	return nil
 }
 
+// mayAnswerTo reports why the seat may not have an alias, or nil. What the backend addresses to an alias comes to whoever
+// has it, so with auth on it is nobody else's: not the id of another user, nor the alias of a socket of one.
+func (s *seat) mayAnswerTo(alias string) error {
+	if s.door.Tokens == nil || alias == "" || alias == s.userID {
+		return nil
+	}
+	if s.door.hall.taken(alias, s.userID) {
+		return errAlias
+	}
+	if id.Check(alias) != nil { // then it is no user's
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	known, err := s.door.house.Knows(ctx, alias)
+	if err != nil {
+		return err
+	}
+	if known {
+		return errAlias
+	}
+	return nil
+}
+
+// errAlias is the same for a user and for an alias, so that it does not tell which users there are.
+var errAlias = forbidden("this tokenId is somebody else's")
+
 // answerTo makes the seat findable under an alias instead of the one that it had.
-func (s *seat) answerTo(alias string) {
+func (s *seat) answerTo(alias string) error {
 	if alias == "" || alias == s.alias {
-		return
+		return nil
 	}
 	s.sock.Join(aliasRoom(alias))
+	if err := s.mayAnswerTo(alias); err != nil { // somebody came at the same moment; see also enter
+		s.sock.Leave(aliasRoom(alias))
+		return err
+	}
 	if s.alias != "" {
 		s.sock.Leave(aliasRoom(s.alias))
 	}
 	s.alias = alias
+	return nil
+}
+
+// enter puts the seat into its rooms. A user whose id somebody took for an alias before anybody knew him gets it back.
+func (s *seat) enter(p person) {
+	if s.door.Tokens != nil {
+		s.door.hall.reclaim(p.userID)
+	}
+	s.door.hall.enter(s, p)
 }

@@ -238,36 +238,6 @@ func (o *outbox) shut() {
 	o.closed, o.waiting, o.bytes = true, nil, 0
 }
 
-// payload joins frames to the body of a long-polling answer in the given revision of Engine.IO.
-func payload(frames []*frame, protocol int) []byte {
-	var body []byte
-	for i, f := range frames {
-		switch {
-		case protocol == 3:
-			body = append(strconv.AppendInt(body, int64(utf16Length(f.data)), 10), ':')
-		case i > 0:
-			body = append(body, '\x1e')
-		}
-		body = append(body, f.data...)
-	}
-	return body
-}
-
-// utf16Length counts as JavaScript does: characters beyond the basic plane are two.
-func utf16Length(s []byte) int {
-	n := 0
-	for _, b := range s {
-		switch {
-		case b&0xC0 == 0x80: // a continuation byte
-		case b >= 0xF0:
-			n += 2
-		default:
-			n++
-		}
-	}
-	return n
-}
-
 // idle reports whether there is nothing to take.
 func (o *outbox) idle() bool {
 	o.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/parsers/engine/v3/parser"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 )
@@ -25,8 +26,8 @@ type pollingBuilder struct {
 
 // New implements the library's TransportCtor.
 func (b *pollingBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &polling{Transport: transports.MakeTransport(), maxPayload: b.lines.maxPayload, writeTimeout: b.lines.writeTimeout, slow: b.lines.slow}
-	t.box = newOutbox(b.lines.maxQueue, t)
+	t := &polling{Transport: transports.MakeTransport(), lines: b.lines}
+	t.box, t.in = b.lines.newEnds(t)
 	t.Prototype(t)
 	t.Construct(ctx)
 	t.SetWritable(true) // always: see webSocket
@@ -36,10 +37,9 @@ func (b *pollingBuilder) New(ctx *types.HttpContext) transports.Transport {
 // polling is one long-polling session: a GET that waits for frames, and POSTs that bring packets.
 type polling struct {
 	transports.Transport
-	box          *outbox
-	maxPayload   int64
-	writeTimeout time.Duration
-	slow         func()
+	lines lines
+	box   *outbox
+	in    *intake
 
 	mu      sync.Mutex         // guards the rest; never held while calling the library
 	poll    *types.HttpContext // the GET that waits; nil when none does
@@ -49,18 +49,32 @@ type polling struct {
 // Name implements Transport.
 func (t *polling) Name() string { return transports.POLLING }
 
-func (t *polling) outbox() *outbox { return t.box }
+func (t *polling) ends() (*outbox, *intake) { return t.box, t.in }
+
+// attempt calls f. A panic in it ends the session, and the request that it was about.
+func (t *polling) attempt(work string, ctx *types.HttpContext, f func()) {
+	if t.lines.net.Call(work, f) {
+		return
+	}
+	if ctx != nil {
+		refuse(ctx, http.StatusInternalServerError)
+		ctx.Flush() // its handler waits for this, should an answer have begun
+	}
+	t.OnError("a bug", nil)
+}
 
 // OnRequest implements Transport.
 func (t *polling) OnRequest(ctx *types.HttpContext) {
-	switch ctx.Method() {
-	case http.MethodGet:
-		t.onPoll(ctx)
-	case http.MethodPost:
-		t.onPost(ctx)
-	default:
-		refuse(ctx, http.StatusMethodNotAllowed)
-	}
+	t.attempt("poll", ctx, func() {
+		switch ctx.Method() {
+		case http.MethodGet:
+			t.onPoll(ctx)
+		case http.MethodPost:
+			t.onPost(ctx)
+		default:
+			refuse(ctx, http.StatusMethodNotAllowed)
+		}
+	})
 }
 
 func (t *polling) onPoll(ctx *types.HttpContext) {
@@ -77,6 +91,7 @@ func (t *polling) onPoll(ctx *types.HttpContext) {
 	}
 	// The context also ends when the poll was answered; then it is not the waiting one any more.
 	context.AfterFunc(ctx.Request().Context(), func() {
+		defer t.lines.net.Catch("give up a poll")
 		if t.release(ctx) {
 			t.OnError("poll cancelled", nil)
 		}
@@ -110,14 +125,19 @@ func (t *polling) ready() {
 	}
 	t.mu.Unlock()
 	if frames != nil {
-		go t.answer(ctx, frames) // whoever pushes must not wait for a client that does not read
+		t.answerLater(ctx, frames)
 	}
+}
+
+// answerLater answers a poll in a goroutine: whoever pushes must not wait for a client that does not read.
+func (t *polling) answerLater(ctx *types.HttpContext, frames []*frame) {
+	t.lines.net.Go("answer a poll", func() { t.attempt("answer a poll", ctx, func() { t.answer(ctx, frames) }) })
 }
 
 // answer writes the answer to a poll, which is out of the waiting place and so is answered by nobody else.
 func (t *polling) answer(ctx *types.HttpContext, frames []*frame) {
 	body := payload(frames, t.Protocol())
-	_ = http.NewResponseController(ctx.Response()).SetWriteDeadline(time.Now().Add(t.writeTimeout))
+	_ = http.NewResponseController(ctx.Response()).SetWriteDeadline(time.Now().Add(t.lines.writeTimeout))
 	h := ctx.ResponseHeaders()
 	h.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -162,7 +182,7 @@ func (t *polling) receive(ctx *types.HttpContext) int {
 		return http.StatusBadRequest
 	}
 	r := ctx.Request()
-	if r.ContentLength > t.maxPayload {
+	if r.ContentLength > t.lines.maxPayload {
 		return http.StatusRequestEntityTooLarge
 	}
 	_ = http.NewResponseController(ctx.Response()).SetReadDeadline(time.Now().Add(bodyTimeout))
@@ -170,37 +190,100 @@ func (t *polling) receive(ctx *types.HttpContext) int {
 	if octets {
 		data = types.NewBytesBuffer(nil)
 	}
-	if _, err := data.ReadFrom(io.LimitReader(r.Body, t.maxPayload+1)); err != nil {
+	if _, err := data.ReadFrom(io.LimitReader(r.Body, t.lines.maxPayload+1)); err != nil {
 		return http.StatusBadRequest
 	}
-	if int64(data.Len()) > t.maxPayload {
+	if int64(data.Len()) > t.lines.maxPayload {
 		return http.StatusRequestEntityTooLarge
+	}
+	if octets {
+		return t.handOctets(data)
+	}
+	return t.hand(data.Bytes())
+}
+
+// hand hands over the packets of a payload, as many as are not too much.
+func (t *polling) hand(body []byte) int {
+	count, good := 0, true
+	whole := eachPacket(body, t.Protocol(), func(p []byte) bool {
+		count++
+		good = wellFormed(t.Parser(), p)
+		return good
+	})
+	if !whole || !good || count == 0 {
+		return http.StatusBadRequest
+	}
+	eachPacket(body, t.Protocol(), func(p []byte) bool {
+		return t.take(p, func() *packet.Packet {
+			decoded, _ := t.Parser().DecodePacket(types.NewStringBuffer(p)) // an error is wellFormed's business
+			return decoded
+		})
+	})
+	return http.StatusOK
+}
+
+// wellFormed reports whether a packet can be decoded.
+func wellFormed(by parser.Parser, p []byte) bool {
+	if p[0] != 'b' {
+		return p[0] >= '0' && p[0] <= '6'
+	}
+	_, err := by.DecodePacket(types.NewStringBuffer(p))
+	return err == nil
+}
+
+// take hands over a packet if it is not too much. It reports false if that was the end of the session.
+func (t *polling) take(head []byte, decode func() *packet.Packet) bool {
+	ok, flood := t.in.take(head[:min(len(head), headLength)])
+	if flood {
+		t.lines.flooded(t.Sid())
+		t.OnError("flood", nil)
+	}
+	if !ok {
+		return !flood
+	}
+	p := decode()
+	if p.Type == packet.CLOSE {
+		t.OnClose()
+		return false
+	}
+	t.OnPacket(p)
+	return true
+}
+
+// handOctets is hand for a binary payload. Its packets are in a form of their own, so that all are decoded first.
+func (t *polling) handOctets(data types.BufferInterface) int {
+	if countOctetPackets(data.Bytes()) > maxOctetPackets {
+		return http.StatusBadRequest
 	}
 	packets, err := t.Parser().DecodePayload(data)
 	if err != nil || len(packets) == 0 {
 		return http.StatusBadRequest
 	}
 	for _, p := range packets {
-		if p.Type == packet.CLOSE {
-			t.OnClose()
+		head := []byte{'?'}
+		if text, ok := p.Data.(*types.StringBuffer); ok && p.Type == packet.MESSAGE {
+			head = append([]byte{'4'}, text.Bytes()[:min(text.Len(), headLength)]...)
+		}
+		if !t.take(head, func() *packet.Packet { return p }) {
 			break
 		}
-		t.OnPacket(p)
 	}
 	return http.StatusOK
 }
 
 // Send implements Transport. A NOOP only serves to end a waiting poll; without one it is nothing.
 func (t *polling) Send(packets []*packet.Packet) {
-	for _, p := range packets {
-		if p.Type == packet.NOOP {
-			t.end(packet.NOOP)
-			continue
+	t.attempt("send", nil, func() {
+		for _, p := range packets {
+			if p.Type == packet.NOOP {
+				t.end(packet.NOOP)
+				continue
+			}
+			if f := t.encode(p); f != nil {
+				t.box.push(f)
+			}
 		}
-		if f := t.encode(p); f != nil {
-			t.box.push(f)
-		}
-	}
+	})
 	t.Emit("drain")
 }
 
@@ -219,22 +302,24 @@ func (t *polling) end(kind packet.Type) {
 	t.poll = nil
 	t.mu.Unlock()
 	if ctx != nil {
-		go t.answer(ctx, append(t.box.take(t), t.encode(&packet.Packet{Type: kind})))
+		t.answerLater(ctx, append(t.box.take(t), t.encode(&packet.Packet{Type: kind})))
 	}
 }
 
 func (t *polling) overflow() {
-	t.slow()
-	go t.OnError("too slow", nil) // push must not wait for the engine
+	t.lines.slow()
+	t.lines.net.Go("give up a slow client", func() { t.OnError("too slow", nil) }) // push must not wait for the engine
 }
 
 // DoClose implements Transport. A session that was upgraded ends its last poll quietly.
 func (t *polling) DoClose(done types.Callable) {
-	if t.Discarded() {
-		t.end(packet.NOOP)
-	} else {
-		t.end(packet.CLOSE)
-	}
+	t.lines.net.Call("close", func() {
+		if t.Discarded() {
+			t.end(packet.NOOP)
+		} else {
+			t.end(packet.CLOSE)
+		}
+	})
 	if done != nil {
 		done()
 	}
@@ -243,6 +328,7 @@ func (t *polling) DoClose(done types.Callable) {
 
 // OnClose implements Transport. It runs for every way a session may end.
 func (t *polling) OnClose() {
+	defer t.lines.net.Catch("close")
 	t.end(packet.NOOP)
 	t.box.close(t)
 	t.Transport.OnClose()

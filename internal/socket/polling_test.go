@@ -10,20 +10,27 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"rollcall/internal/storetest"
 )
 
 // poller is a bare long-polling client.
 type poller struct {
-	t   *testing.T
-	url string
+	t      *testing.T
+	url    string
+	header http.Header // of every request
 }
 
 // poll opens a long-polling session.
 func (o *opened) poll(t *testing.T, query string) *poller {
 	t.Helper()
-	p := &poller{t, o.url + "/socket.io/?transport=polling&" + query}
+	return o.pollWith(t, query, nil)
+}
+
+func (o *opened) pollWith(t *testing.T, query string, header http.Header) *poller {
+	t.Helper()
+	p := &poller{t, o.url + "/socket.io/?transport=polling&" + query, header}
 	status, body := p.get(context.Background())
 	if status != http.StatusOK {
 		t.Fatalf("the handshake was answered %d %q", status, body)
@@ -58,6 +65,9 @@ func (p *poller) post(body string) (int, string) {
 }
 
 func (p *poller) do(req *http.Request) (int, string) {
+	for name, values := range p.header {
+		req.Header[name] = values
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err.Error()
@@ -272,4 +282,30 @@ func (o *opened) upgrade(t *testing.T, p *poller) *upgraded {
 	u.polled = strings.Split(<-polled, "\x1e")
 	u.write("5")
 	return u
+}
+
+// A client that changed to WebSocket and then said nothing more was never missed: the library ends its wait for a heartbeat with
+// the upgrade, and began no other. With it its user stayed online for ever.
+func TestSilenceAfterUpgrade(t *testing.T) {
+	o := open(t, func(c *Config) {
+		c.PingInterval, c.PingTimeout, c.EIO3PingInterval, c.EIO3PingTimeout = 300*time.Millisecond, 5*time.Second, time.Second, time.Second
+	})
+	for _, eio := range []int{3, 4} {
+		t.Run(fmt.Sprint(eio), func(t *testing.T) {
+			t.Parallel()
+			p := o.poll(t, fmt.Sprintf("EIO=%d&userId=u%d&conferenceId=42", eio, eio))
+			if eio == 4 {
+				p.post("40")
+			}
+			next := p.packets(eio)
+			for packet := ""; !strings.Contains(packet, "presence_state"); {
+				packet = next()
+			}
+			for packet := ""; eio == 4 && packet != "2"; { // a heartbeat that is not answered
+				packet = next()
+			}
+			u := o.upgrade(t, p)
+			u.ended()
+		})
+	}
 }

@@ -12,8 +12,10 @@ import (
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 	"github.com/zishang520/socket.io/v3/pkg/types"
 
+	"rollcall/internal/auth"
 	"rollcall/internal/hall"
 	"rollcall/internal/presence"
+	"rollcall/internal/rescue"
 )
 
 // farewell is how long a client that was disconnected for good may keep its connection. Stock clients close it at
@@ -29,8 +31,12 @@ type seat struct {
 	handshake
 	ip    string
 	lane  lane
-	limit limit
 	alias string // the tokenId of its last user_login; used in the lane only
+
+	// What a token says of the user, without auth nothing; set before the first event, then used in the lane only.
+	named    bool // userName is the token's
+	role     string
+	admitted auth.Conferences
 
 	acks     acks
 	polite   atomic.Bool  // the client said that it leaves
@@ -42,6 +48,7 @@ type seat struct {
 	told    string          // what it was kicked for; "" if it was not
 	who     person
 	watched map[string]struct{} // conferences that a system client watches
+	term    term
 }
 
 // person is who sits in a seat at present, and where.
@@ -56,9 +63,9 @@ type person struct {
 
 // newSeat makes a seat for a socket that asks to be let in.
 func newSeat(d *Door, sock *socketio.Socket, h handshake, r *http.Request) *seat {
-	s := &seat{door: d, sock: sock, conn: sock.Conn(), handshake: h, ip: d.Proxies.Address(r), limit: newLimit(d.EventsPerSecond)}
+	s := &seat{door: d, sock: sock, conn: sock.Conn(), handshake: h, ip: d.Proxies.Address(r), lane: lane{net: d.Net}}
 	if t, ok := s.conn.Transport().(carrier); ok {
-		s.box = t.outbox()
+		s.box, _ = t.ends()
 	}
 	s.lastSign.Store(now())
 	return s
@@ -67,11 +74,18 @@ func newSeat(d *Door, sock *socketio.Socket, h handshake, r *http.Request) *seat
 // take listens for the end of the connection, before anything else is done: an end that comes while the socket is let
 // in must not go unheard.
 func (s *seat) take() {
-	_ = s.conn.On("packet", s.onPacket)
-	_ = s.conn.Once("close", func(...any) { s.over() })
+	_ = s.conn.On("packet", func(args ...any) { s.attempt("packet", func() { s.onPacket(args...) }) })
+	_ = s.conn.Once("close", func(...any) { s.attempt("close", s.over) })
 	s.sock.SetData(s)
 	if s.conn.ReadyState() == "closed" { // before we listened
 		s.over()
+	}
+}
+
+// attempt calls f. A panic in it ends the connection: the client comes back to a seat that is whole.
+func (s *seat) attempt(work string, f func()) {
+	if !s.door.Net.Call(work, f) {
+		s.drop()
 	}
 }
 
@@ -149,6 +163,9 @@ func (s *seat) end(why presence.Reason) {
 	first, who := !s.gone, s.who
 	if first {
 		s.gone, s.why = true, why
+		if s.term.timer != nil {
+			s.term.timer.Stop()
+		}
 	}
 	s.mu.Unlock()
 	if first && who.sessionID != "" {
@@ -187,7 +204,7 @@ func (s *seat) dismiss() {
 		s.push(f)
 	}
 	s.sock.Disconnect(false)
-	time.AfterFunc(farewell, func() { s.conn.Close(false) })
+	s.door.Net.After(farewell, "close after a farewell", s.drop)
 }
 
 // drop ends the connection but not the client's wish to be here: it comes back by itself.
@@ -196,6 +213,8 @@ func (s *seat) drop() { s.conn.Close(false) }
 // lane runs the slow parts of a seat's events one after another, so that no handler blocks the library and no
 // client keeps more than one of them busy.
 type lane struct {
+	net *rescue.Net
+
 	mu      sync.Mutex // guards the rest
 	waiting []func()
 	running bool
@@ -214,24 +233,28 @@ func (l *lane) do(f func()) bool {
 	l.waiting = append(l.waiting, f)
 	if !l.running {
 		l.running = true
-		go l.run()
+		l.net.Go("lane", l.run)
 	}
 	return true
 }
 
 func (l *lane) run() {
-	for {
-		l.mu.Lock()
-		if len(l.waiting) == 0 {
-			l.running = false
-			l.mu.Unlock()
-			return
-		}
-		f := l.waiting[0]
-		l.waiting = l.waiting[1:]
-		l.mu.Unlock()
-		f()
+	for f := l.next(); f != nil; f = l.next() {
+		l.net.Call("lane", f)
 	}
+}
+
+// next takes what waits longest, nil if nothing does; then the lane is at rest.
+func (l *lane) next() func() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.running = false
+		return nil
+	}
+	f := l.waiting[0]
+	l.waiting = l.waiting[1:]
+	return f
 }
 
 func now() int64 { return time.Now().UnixMilli() }

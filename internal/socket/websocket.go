@@ -1,6 +1,11 @@
 package socket
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -22,16 +27,19 @@ type webSocketBuilder struct {
 
 // New implements the library's TransportCtor for a connection that is already upgraded to WebSocket.
 func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &webSocket{Transport: transports.MakeTransport(), conn: ctx.Websocket.Conn, writeTimeout: b.lines.writeTimeout, slow: b.lines.slow, guard: b.lines.guard}
+	t := &webSocket{Transport: transports.MakeTransport(), conn: ctx.Websocket.Conn, lines: b.lines}
 	t.Prototype(t)
 	t.Construct(ctx)
 	if sid := ctx.Query().Peek("sid"); sid != "" {
 		t.upgrade = true
-		t.box = b.lines.outboxOf(sid)
+		t.SetSid(sid)
+		t.box, t.in = b.lines.ends(sid)
 	}
 	if t.box == nil {
-		t.box = newOutbox(b.lines.maxQueue, t)
+		t.box, t.in = b.lines.newEnds(t)
 	}
+	t.conn.SetPingHandler(t.onPing)
+	t.conn.SetPongHandler(t.onPong)
 	return t
 }
 
@@ -39,12 +47,11 @@ func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
 // one write goroutine runs, and only while frames wait.
 type webSocket struct {
 	transports.Transport
-	conn         *websocket.Conn
-	box          *outbox
-	upgrade      bool // the connection is to take over a polling session
-	writeTimeout time.Duration
-	slow         func()
-	guard        func(where string, after func())
+	lines   lines
+	conn    *websocket.Conn
+	box     *outbox
+	in      *intake
+	upgrade bool // the connection is to take over a polling session
 
 	begun   atomic.Bool // read was started
 	writing atomic.Bool // write runs
@@ -64,7 +71,22 @@ func (t *webSocket) Name() string { return transports.WEBSOCKET }
 // HandlesUpgrades implements Transport.
 func (t *webSocket) HandlesUpgrades() bool { return true }
 
-func (t *webSocket) outbox() *outbox { return t.box }
+func (t *webSocket) ends() (*outbox, *intake) { return t.box, t.in }
+
+// attempt calls f. A panic in it ends the connection; read notices, and ends the transport.
+func (t *webSocket) attempt(work string, f func()) {
+	if !t.lines.net.Call(work, f) {
+		_ = t.conn.Close()
+	}
+}
+
+// OnRequest implements Transport. Beside the request that became the connection there is none to answer; one that comes all
+// the same waited for ever.
+func (t *webSocket) OnRequest(ctx *types.HttpContext) {
+	if ctx.Websocket == nil {
+		refuse(ctx, http.StatusBadRequest)
+	}
+}
 
 // On implements EventEmitter. For an upgrade there is no "connection" event, so reading begins once somebody
 // listens for packets.
@@ -80,29 +102,84 @@ func (t *webSocket) On(name types.EventName, listeners ...types.EventListener) e
 // called when they are.
 func (t *webSocket) start() {
 	if t.begun.CompareAndSwap(false, true) {
-		go t.read()
+		t.lines.net.Go("read", t.read)
 	}
 }
 
 func (t *webSocket) read() {
 	defer t.OnClose()
-	defer t.guard("read", func() { _ = t.conn.Close() })
-	for {
-		kind, r, err := t.conn.NextReader()
-		if err != nil {
-			return
+	t.attempt("read", func() {
+		for t.readNext() {
 		}
+	})
+}
+
+// readNext reads a message and hands it over, unless it is too much. It reports false if that was the last.
+func (t *webSocket) readNext() bool {
+	_ = t.conn.SetReadDeadline(time.Now().Add(t.lines.silence))
+	kind, r, err := t.conn.NextReader()
+	if err != nil {
+		return false
+	}
+	_ = t.conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // for the rest of it
+	var head [headLength]byte
+	n, err := io.ReadFull(r, head[:])
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false
+	}
+	looked := head[:n]
+	if kind == websocket.BinaryMessage {
+		looked = nil
+	}
+	switch ok, flood := t.in.take(looked); {
+	case flood:
+		t.lines.flooded(t.Sid())
+		return false
+	case !ok:
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return false
+		}
+	case n > 0:
 		var data types.BufferInterface = types.NewStringBuffer(nil)
 		if kind == websocket.BinaryMessage {
 			data = types.NewBytesBuffer(nil)
 		}
-		if _, err := data.ReadFrom(r); err != nil {
-			return
+		if _, err := data.ReadFrom(io.MultiReader(bytes.NewReader(head[:n]), r)); err != nil {
+			return false
 		}
-		if data.Len() > 0 {
-			t.OnData(data)
-		}
+		t.OnData(data)
 	}
+	return true
+}
+
+// errFlood ends a connection.
+var errFlood = errors.New("flood")
+
+// onPing answers the ping of the WebSocket protocol itself, which no browser sends, unless it is too much.
+func (t *webSocket) onPing(text string) error {
+	ok, err := t.control()
+	if ok {
+		err = t.conn.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(lingering))
+	}
+	if timeout, is := errors.AsType[net.Error](err); is && timeout.Timeout() || errors.Is(err, websocket.ErrCloseSent) {
+		return nil // a pong more or less is nothing
+	}
+	return err
+}
+
+func (t *webSocket) onPong(string) error {
+	_, err := t.control()
+	return err
+}
+
+// control counts a frame that is no message.
+func (t *webSocket) control() (ok bool, err error) {
+	ok, flood := t.in.take(nil)
+	if flood {
+		t.lines.flooded(t.Sid())
+		return false, errFlood
+	}
+	return ok, nil
 }
 
 // OnData implements Transport: it hands a packet to the engine, and takes over the outbox of the polling session
@@ -121,19 +198,21 @@ func (t *webSocket) OnData(data types.BufferInterface) {
 
 // Send implements Transport. The engine calls it for what it sends itself; broadcasts go to the outbox directly.
 func (t *webSocket) Send(packets []*packet.Packet) {
-	for _, p := range packets {
-		data, err := t.Parser().EncodePacket(p, t.SupportsBinary())
-		if err != nil {
-			continue // a packet type that the library itself does not know
+	t.attempt("send", func() {
+		for _, p := range packets {
+			data, err := t.Parser().EncodePacket(p, t.SupportsBinary())
+			if err != nil {
+				continue // a packet type that the library itself does not know
+			}
+			_, text := data.(*types.StringBuffer)
+			f := newFrame(data.Bytes(), !text)
+			if p.Type == packet.PONG && t.upgrade && !t.drains() {
+				t.writeProbe(f)
+				continue
+			}
+			t.box.push(f)
 		}
-		_, text := data.(*types.StringBuffer)
-		f := newFrame(data.Bytes(), !text)
-		if p.Type == packet.PONG && t.upgrade && !t.drains() {
-			t.writeProbe(f)
-			continue
-		}
-		t.box.push(f)
-	}
+	})
 	t.Emit("drain")
 }
 
@@ -147,7 +226,7 @@ func (t *webSocket) drains() bool {
 // writeProbe answers the probe of an upgrade. The outbox still belongs to the polling session then, so that no
 // other write can be under way.
 func (t *webSocket) writeProbe(f *frame) {
-	_ = t.conn.SetWriteDeadline(time.Now().Add(t.writeTimeout))
+	_ = t.conn.SetWriteDeadline(time.Now().Add(t.lines.writeTimeout))
 	if err := t.conn.WriteMessage(websocket.TextMessage, f.data); err != nil {
 		_ = t.conn.Close() // read notices and ends the transport
 	}
@@ -155,7 +234,7 @@ func (t *webSocket) writeProbe(f *frame) {
 
 func (t *webSocket) ready() {
 	if t.writing.CompareAndSwap(false, true) {
-		go t.write()
+		t.lines.net.Go("write", func() { t.attempt("write", t.write) })
 	}
 }
 
@@ -179,7 +258,7 @@ func (t *webSocket) write() {
 		for _, f := range frames {
 			message, err := f.prepared()
 			if err == nil {
-				_ = t.conn.SetWriteDeadline(time.Now().Add(t.writeTimeout))
+				_ = t.conn.SetWriteDeadline(time.Now().Add(t.lines.writeTimeout))
 				err = t.conn.WritePreparedMessage(message)
 			}
 			if err != nil {
@@ -191,21 +270,23 @@ func (t *webSocket) write() {
 }
 
 func (t *webSocket) overflow() {
-	t.slow()
-	go func() { _ = t.conn.Close() }() // read notices; push must not wait, and closing TLS may write
+	t.lines.slow()
+	t.lines.net.Go("give up a slow client", func() { _ = t.conn.Close() }) // read notices; push must not wait, and closing TLS may write
 }
 
 // DoClose implements Transport: what waits is written first, within a second.
 func (t *webSocket) DoClose(done types.Callable) {
-	if t.upgrade && !t.drains() {
-		_ = t.conn.Close()
-	} else {
-		t.box.finish()
-		t.closing.Store(true)
-		t.ready()
-		time.AfterFunc(lingering, func() { _ = t.conn.Close() })
-	}
-	t.start() // a connection that is never read never learns that it is closed
+	t.attempt("close", func() {
+		if t.upgrade && !t.drains() {
+			_ = t.conn.Close()
+		} else {
+			t.box.finish()
+			t.closing.Store(true)
+			t.ready()
+			t.lines.net.After(lingering, "close", func() { _ = t.conn.Close() })
+		}
+		t.start() // a connection that is never read never learns that it is closed
+	})
 	if done != nil {
 		done()
 	}
@@ -213,6 +294,7 @@ func (t *webSocket) DoClose(done types.Callable) {
 
 // OnClose implements Transport. It runs for every way a connection may end.
 func (t *webSocket) OnClose() {
+	defer t.lines.net.Catch("close")
 	if !t.closing.Load() {
 		t.box.close(t)
 		_ = t.conn.Close()

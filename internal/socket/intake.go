@@ -1,0 +1,92 @@
+package socket
+
+import (
+	"bytes"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// intake decides which packets of a connection are read at all. It looks at their first bytes, before anything is
+// decoded, so that what is too much costs next to nothing; and as only so many packets get past it, it is also what bounds
+// the library's own queue of a socket, which has no bound, with all that a packet starts. Like the outbox it outlives the
+// upgrade from polling to WebSocket, during which both transports are read. Safe for concurrent use.
+type intake struct {
+	answers  *outbox            // where an event that was too much is answered
+	rejected func(event string) // counts it
+
+	mu     sync.Mutex // guards the rest
+	events limit
+	others limit
+}
+
+// Packets that are no events are so many times more than events may be. What needs most of them is a client that
+// acknowledges at once all the notices that it was sent at once, of which we remember maxAsked.
+const othersPerEvent = 10
+
+func newIntake(perSecond int, answers *outbox, rejected func(string)) *intake {
+	return &intake{
+		answers: answers, rejected: rejected,
+		events: newLimit(perSecond, 2*perSecond),
+		others: newLimit(othersPerEvent*perSecond, 2*othersPerEvent*perSecond+maxAsked),
+	}
+}
+
+// headLength is how many bytes of a packet are looked at: type, number and name of any event that we know.
+const headLength = 64
+
+// take counts a packet that begins with head. ok is false if it is not to be read; flood is true if its connection is to be
+// closed. An event that is too much is answered here.
+func (i *intake) take(head []byte) (ok, flood bool) {
+	h := readHead(head)
+	i.mu.Lock()
+	if h.event {
+		ok, flood = i.events.take(time.Now())
+	} else {
+		ok, flood = i.others.take(time.Now())
+	}
+	i.mu.Unlock()
+	if ok || flood || !h.event {
+		return ok, flood
+	}
+	i.rejected(h.name)
+	if h.asked {
+		i.answers.push(answerFrame(h.ack, tooMany))
+	}
+	return false, false
+}
+
+// tooMany answers an event that was too much.
+const tooMany = `{"error":{"code":"rate_limited","message":"too many events"},"ok":false}`
+
+// head is what the first bytes of a packet say.
+type head struct {
+	event bool
+	ack   ackID
+	asked bool // an answer is wanted, under ack
+	name  string
+}
+
+// readHead reads the beginning of an Engine.IO packet. It checks nothing: whoever sends nonsense gets nonsense back.
+func readHead(packet []byte) head {
+	h := head{name: otherEvent}
+	if len(packet) < 2 || packet[0] != '4' || packet[1] != '2' && packet[1] != '5' {
+		return h
+	}
+	h.event = true
+	rest := packet[2:]
+	if packet[1] == '5' { // with binary parts, whose number comes first
+		_, rest, _ = bytes.Cut(rest, []byte("-"))
+	}
+	if n := leadingDigits(rest); n > 0 {
+		if id, err := strconv.ParseUint(string(rest[:n]), 10, 64); err == nil {
+			h.ack, h.asked = ackID(id), true
+		}
+		rest = rest[n:]
+	}
+	if name, ok := bytes.CutPrefix(rest, []byte(`["`)); ok {
+		name, _, _ = bytes.Cut(name, []byte(`"`))
+		h.name = known(string(name))
+	}
+	return h
+}
