@@ -3,7 +3,6 @@ package rest
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -42,7 +41,7 @@ var attendanceColumns = []string{"userId", "userName", "from", "to", "reason", "
 
 // attendances registers an operation with two kinds of answers, so it does not go through register.
 func (d *Door) attendances() {
-	o := operation{id: "get-attendance", method: http.MethodGet, path: "/conferences/{id}/attendance", tag: "presence", summary: "Who was in a conference when",
+	o := operation{id: "get-attendance", role: viewer, method: http.MethodGet, path: "/conferences/{id}/attendance", tag: "presence", summary: "Who was in a conference when",
 		detail: "Members in the order of their list, came they or not, then others in the order of their arrival. Who came back within presence.grace after a loss was there all along. " +
 			"A session whose node died ends with the node's last heartbeat. With format=csv a file for spreadsheets, with one line per interval."}
 	op := d.begin(&o)
@@ -123,8 +122,7 @@ func attendeeOf(p presence.Attendee) attendee {
 func attendanceFile(list []attendee) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(bom)
-	w := csv.NewWriter(&b)
-	w.UseCRLF = true
+	w := newSheet(&b)
 	lines := [][]string{attendanceColumns}
 	for _, a := range list {
 		total := strconv.FormatInt(a.TotalMs, 10)
@@ -147,8 +145,8 @@ func attendanceFile(list []attendee) ([]byte, error) {
 			return nil, fmt.Errorf("write attendance as CSV: %w", err)
 		}
 	}
-	w.Flush()
-	return b.Bytes(), w.Error()
+	err := w.Flush()
+	return b.Bytes(), err
 }
 
 func timeCell(ms *int64) string {

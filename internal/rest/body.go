@@ -46,11 +46,16 @@ const (
 	verbatim          // any JSON, kept as it is
 )
 
-// screen is a huma middleware that refuses what no handler should see, and hands on what is left with nulls taken out.
+// screen is a huma middleware that refuses whom and what no handler should see, and hands on what is left with nulls taken
+// out. Who may not call learns nothing else, and his body is not read.
 func (d *Door) screen(o operation) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := humagin.Unwrap(ctx)
-		p := checkPath(c, o.path)
+		v := visitOf(c.Request.Context())
+		p := d.enter(c, o)
+		if p == nil {
+			p = checkPath(c, o.path)
+		}
 		if p == nil {
 			p = checkQuery(c.Request.URL.RawQuery)
 		}
@@ -59,7 +64,7 @@ func (d *Door) screen(o operation) func(huma.Context, func(huma.Context)) {
 			body, p = readBody(c, o)
 		}
 		if p == nil && o.repeatable() {
-			visitOf(c.Request.Context()).key, p = keyOf(c.Request, visitOf(c.Request.Context()).caller, body)
+			v.key, p = keyOf(c.Request, v.caller, body)
 		}
 		if p != nil {
 			refuse(c, p)
@@ -116,6 +121,7 @@ func readBody(c *gin.Context, o operation) ([]byte, *problem) {
 	if len(raw) > 0 && !isJSON(c.GetHeader("Content-Type")) {
 		return nil, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be application/json")
 	}
+	visitOf(c.Request.Context()).unread = false
 	doc := bytes.TrimSpace(raw)
 	if len(doc) == 0 && o.body != verbatim {
 		doc = []byte("{}")
@@ -217,38 +223,6 @@ func known(doc json.RawMessage, names []string) json.RawMessage {
 		return doc
 	}
 	return encoded(object, doc)
-}
-
-// withoutNulls returns a valid document without the fields that are null, down to so many levels of objects and
-// lists, but with what its own fields named in sealed hold. Of a document that is null itself an empty object is left.
-func withoutNulls(doc json.RawMessage, levels int, sealed ...string) json.RawMessage {
-	if rawjson.Blank(doc) {
-		return json.RawMessage("{}")
-	}
-	if levels == 0 || !bytes.Contains(doc, []byte("null")) {
-		return doc
-	}
-	if object, ok := rawjson.Object(doc); ok {
-		for name, value := range object {
-			switch {
-			case rawjson.Blank(value):
-				delete(object, name)
-			case !slices.Contains(sealed, name):
-				object[name] = withoutNulls(value, levels-1)
-			}
-		}
-		return encoded(object, doc)
-	}
-	var list []json.RawMessage
-	if json.Unmarshal(doc, &list) != nil {
-		return doc // a scalar
-	}
-	for i, value := range list {
-		if !rawjson.Blank(value) {
-			list[i] = withoutNulls(value, levels-1)
-		}
-	}
-	return encoded(list, doc)
 }
 
 // encoded returns v as JSON, or the text that v was read from.

@@ -57,11 +57,11 @@ type putConferenceInput struct {
 }
 
 func (d *Door) conferences() {
-	register(d, operation{id: "put-conference", method: http.MethodPut, path: "/conferences/{id}", tag: "conferences", summary: "Register or change a conference",
+	register(d, operation{id: "put-conference", role: backend, method: http.MethodPut, path: "/conferences/{id}", tag: "conferences", summary: "Register or change a conference",
 		detail: "Fields that are left out stay as they are.", also: []int{http.StatusCreated}, body: fields, errors: []int{http.StatusConflict}}, d.putConference)
-	register(d, operation{id: "get-conference", method: http.MethodGet, path: "/conferences/{id}", tag: "conferences", summary: "Read a conference", errors: []int{http.StatusNotFound}}, d.getConference)
-	register(d, operation{id: "list-conferences", method: http.MethodGet, path: "/conferences", tag: "conferences", summary: "List conferences in the order of their ids"}, d.listConferences)
-	registerDelete(d, operation{id: "delete-conference", path: "/conferences/{id}", tag: "conferences", summary: "Delete a conference",
+	register(d, operation{id: "get-conference", role: viewer, method: http.MethodGet, path: "/conferences/{id}", tag: "conferences", summary: "Read a conference", errors: []int{http.StatusNotFound}}, d.getConference)
+	register(d, operation{id: "list-conferences", role: viewer, method: http.MethodGet, path: "/conferences", tag: "conferences", summary: "List conferences in the order of their ids"}, d.listConferences)
+	registerDelete(d, operation{id: "delete-conference", role: admin, path: "/conferences/{id}", tag: "conferences", summary: "Delete a conference",
 		detail: "With its members and its tree. Everybody in it is disconnected for good.", errors: []int{http.StatusNotFound}}, d.deleteConference)
 }
 

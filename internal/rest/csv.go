@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,7 +35,7 @@ type exportQuery struct{ Filters }
 
 // export registers the log as a file. It is streamed, so it does not go through register.
 func (d *Door) export() {
-	o := operation{id: "export-notices", method: http.MethodGet, path: "/notices/export.csv", tag: "notices", summary: "The notice log as a file for spreadsheets",
+	o := operation{id: "export-notices", role: viewer, method: http.MethodGet, path: "/notices/export.csv", tag: "notices", summary: "The notice log as a file for spreadsheets",
 		detail: "UTF-8 with BOM, RFC 4180, newest first. A cell that a spreadsheet would run begins with an apostrophe."}
 	op := d.begin(&o)
 	op.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{"text/csv": {Schema: &huma.Schema{Type: huma.TypeString}}}}
@@ -80,9 +79,7 @@ func (d *Door) stream(c *gin.Context, f notice.Filter) {
 	c.Header("Content-Type", "text/csv; charset=utf-8")
 	c.Header("Content-Disposition", `attachment; filename="notices.csv"`)
 	control := http.NewResponseController(c.Writer)
-	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // the connection may serve more requests
-	w := csv.NewWriter(c.Writer)
-	w.UseCRLF = true
+	w := newSheet(c.Writer)
 	rows, extended := 0, time.Time{}
 	extend := func() {
 		if now := time.Now(); now.Sub(extended) >= exportStride { // not every writer has deadlines, a test's for one
@@ -111,9 +108,8 @@ func (d *Door) stream(c *gin.Context, f notice.Filter) {
 		err = write(nil)
 	}
 	extend()
-	w.Flush()
-	if err == nil {
-		err = w.Error()
+	if flushed := w.Flush(); err == nil {
+		err = flushed
 	}
 	if err == nil {
 		return

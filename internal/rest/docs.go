@@ -28,7 +28,6 @@ func (d *Door) docs() {
 				return
 			}
 			c.Header("Content-Security-Policy", docsPolicy)
-			c.Header("Referrer-Policy", "no-referrer")
 			c.Header("Cache-Control", "no-cache")
 			c.Data(http.StatusOK, file[1], body)
 		})

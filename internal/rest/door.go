@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -15,12 +17,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"rollcall/internal/auth"
 	"rollcall/internal/conference"
 	"rollcall/internal/explain"
 	"rollcall/internal/message"
 	"rollcall/internal/notice"
 	"rollcall/internal/peer"
 	"rollcall/internal/presence"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 	"rollcall/internal/webhook"
 )
@@ -28,7 +32,7 @@ import (
 // prefix is where the API begins. What lies outside is for operators and browsers.
 const prefix = "/api/v1"
 
-// Config is what a Door needs. All of it is required but Proxies, Origins and NodeID.
+// Config is what a Door needs. All of it is required but Auth, Proxies, Origins, NodeID and Net.
 type Config struct {
 	House    *conference.House
 	Presence *presence.Presence
@@ -37,6 +41,10 @@ type Config struct {
 	Webhooks *webhook.Outbox
 	Explain  *explain.Explainer
 	DB       *store.DB
+
+	Auth              *Auth // nil: everybody may do everything
+	RequestsPerSecond int   // of one key or user, or of one address without either; 0 is no limit
+	Pprof             bool  // profiles are served under /debug/pprof
 
 	Proxies peer.Proxies
 	Origins peer.Origins
@@ -49,11 +57,19 @@ type Config struct {
 
 	Gatherer prometheus.Gatherer
 	Metrics  prometheus.Registerer
+	Net      *rescue.Net // catches panics; nil: one of its own
 	Log      *slog.Logger
 }
 
-// Door serves the API under /api/v1, POST /api, /healthz, /readyz, /metrics, /openapi.json and /docs. Anything else is a
-// problem document with status 404. Safe for concurrent use.
+// Auth is how callers are told apart.
+type Auth struct {
+	Keys     *auth.Keys
+	Sessions *auth.Sessions
+	Tokens   *auth.Verifier // nil: nobody has a token
+}
+
+// Door serves the API under /api/v1, POST /api, /healthz, /readyz, /metrics, /openapi.json, /docs and, if asked for,
+// /debug/pprof. Anything else is a problem document with status 404. Safe for concurrent use.
 type Door struct {
 	Config
 	engine  *gin.Engine
@@ -61,13 +77,20 @@ type Door struct {
 	names   map[string]string // operation by method and route; complete when New returns
 	meters  meters
 	flights flights
+	limits  limits
+
+	patience  time.Duration // how long a client may take to read an answer
+	profiling sync.Mutex    // held while a profile is taken
 }
 
 // New returns a Door. Idempotency keys are trimmed only while Run runs; everything else works without.
 func New(c Config) *Door {
 	gin.SetMode(gin.ReleaseMode) // else gin prints every route
 	tellNamesApart()
-	d := &Door{Config: c, engine: gin.New(), names: map[string]string{}, meters: newMeters(c.Metrics)}
+	d := &Door{Config: c, engine: gin.New(), names: map[string]string{}, meters: newMeters(c.Metrics), limits: newLimits(c.RequestsPerSecond), patience: answerPatience}
+	if d.Net == nil {
+		d.Net = rescue.New(c.Log, nil)
+	}
 	d.engine.HandleMethodNotAllowed = true
 	d.engine.RedirectTrailingSlash = false
 	d.engine.UseRawPath = true // an escaped slash belongs to an id, and is refused there
@@ -81,7 +104,7 @@ func New(c Config) *Door {
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI:    "3.1.0",
 			Info:       &huma.Info{Title: "rollcall", Version: c.Version, Description: "Who is in which meeting, what its tree says, and what was said to whom."},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer), SecuritySchemes: securitySchemes},
 			Tags:       tags,
 		},
 		Formats:                      map[string]huma.Format{"application/json": format, "json": format},
@@ -104,6 +127,7 @@ func New(c Config) *Door {
 	d.inboxes()
 	d.explains()
 	d.webhooks()
+	d.sessions()
 	d.operators()
 	return d
 }
@@ -112,7 +136,10 @@ func New(c Config) *Door {
 func (d *Door) operators() {
 	d.plain("health", "/healthz", d.healthz)
 	d.plain("ready", "/readyz", d.readyz)
-	d.plain("metrics", "/metrics", gin.WrapH(promhttp.HandlerFor(d.Gatherer, promhttp.HandlerOpts{})))
+	d.plain("metrics", "/metrics", d.behind(viewer, gin.WrapH(promhttp.HandlerFor(d.Gatherer, promhttp.HandlerOpts{}))))
+	if d.Pprof {
+		d.profiles()
+	}
 	for _, theirs := range []string{"ErrorModel", "ErrorDetail"} { // huma puts them there; our problems are another type
 		delete(d.api.OpenAPI().Components.Schemas.Map(), theirs)
 	}
@@ -134,9 +161,10 @@ func (d *Door) plain(name, path string, handle gin.HandlerFunc) {
 
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &visit{request: r, address: d.Proxies.Address(r), header: w.Header(), patience: d.patience, unread: r.ContentLength != 0}
+	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	if r.Method == http.MethodHead { // whoever serves w leaves the body out
-		r = r.WithContext(r.Context())
 		r.Method = http.MethodGet
 	}
-	d.engine.ServeHTTP(w, r)
+	d.engine.ServeHTTP(&outlet{w, v}, r)
 }

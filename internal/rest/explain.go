@@ -15,7 +15,7 @@ type explainQuery struct {
 }
 
 func (d *Door) explains() {
-	register(d, operation{id: "explain", method: http.MethodGet, path: "/explain", tag: "presence", summary: "What happened to a user, and why",
+	register(d, operation{id: "explain", role: viewer, method: http.MethodGet, path: "/explain", tag: "presence", summary: "What happened to a user, and why",
 		detail: "One time line of his sessions, of the states that follow from them, of what was said about him and to him, and of the trees that were pushed. " +
 			"At most 1,000 moments, the newest; a note in front says when there are more."}, d.explain)
 }

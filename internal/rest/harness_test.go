@@ -82,19 +82,29 @@ func (h *fakeHall) heard(s string) (n int) {
 // bench is a door on a real house, real messages, real presence and a real database, with a hall of the test.
 type bench struct {
 	*Door
-	t    *testing.T
+	t    testing.TB
 	hall *fakeHall
+	from string // RemoteAddr of what do sends; "" is that of httptest
 }
 
 // open builds the house on db and runs it until the test ends.
-func open(t *testing.T, db *store.DB) *bench { return openAsking(t, db, "") }
+func open(t testing.TB, db *store.DB) *bench { return openAsking(t, db, "") }
 
 // openAsking builds a house that asks a meeting backend for the members of its conferences.
-func openAsking(t *testing.T, db *store.DB, membersURL string) *bench {
+func openAsking(t testing.TB, db *store.DB, membersURL string) *bench {
+	t.Helper()
+	return openWith(t, db, membersURL, func(*Config) {})
+}
+
+// openWith builds a house whose door has a configuration that was adjusted.
+func openWith(t testing.TB, db *store.DB, membersURL string, adjust func(*Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, hall: &fakeHall{}}
 	reg := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
+	c := Config{DB: db, Origins: peer.Origins{"https://friend.example"}, NodeID: "n1", Version: "1.2.3",
+		Ready: func(context.Context) map[string]error { return map[string]error{"database": nil} }, Gatherer: reg, Metrics: reg, Log: log}
+	adjust(&c)
 	var house *conference.House
 	p := presence.New(presence.Config{
 		DB: db, Node: "n1", Grace: time.Second, Heartbeat: time.Second, NodeTimeout: 10 * time.Second, Log: log, Metrics: reg,
@@ -107,11 +117,11 @@ func openAsking(t *testing.T, db *store.DB, membersURL string) *bench {
 	}
 	n := notice.New(notice.Config{DB: db, Window: time.Second, DetailMax: 200, Log: log, Metrics: reg})
 	house = conference.New(conference.Config{
-		DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, MembersURL: membersURL, Grace: time.Second, AutoCreate: true, MaxTreeBytes: 262144, PollInterval: time.Second, DetailMax: 200, LogTree: "off", Log: log, Metrics: reg,
+		DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, MembersURL: membersURL, Grace: time.Second, AutoCreate: true, Auth: c.Auth != nil, MaxTreeBytes: 262144, PollInterval: time.Second, DetailMax: 200, LogTree: "off", Log: log, Metrics: reg,
 	})
 	m := message.New(message.Config{DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, Members: house.Members, PushTree: house.Push, AckTimeout: time.Minute, Log: log, Metrics: reg})
-	b.Door = New(Config{House: house, Presence: p, Notices: n, Messages: m, Webhooks: o, Explain: explain.New(p, n, time.Second), DB: db, Origins: peer.Origins{"https://friend.example"}, NodeID: "n1", Version: "1.2.3",
-		Ready: func(context.Context) map[string]error { return map[string]error{"database": nil} }, Gatherer: reg, Metrics: reg, Log: log})
+	c.House, c.Presence, c.Notices, c.Messages, c.Webhooks, c.Explain = house, p, n, m, o, explain.New(p, n, time.Second)
+	b.Door = New(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	for _, run := range []func(context.Context) error{n.Run, p.Run, house.Run, m.Run} {
@@ -125,7 +135,7 @@ func openAsking(t *testing.T, db *store.DB, membersURL string) *bench {
 // arrive lets a user into conference 42.
 func (b *bench) arrive(user, name string) {
 	b.t.Helper()
-	_, err := b.House.Arrive(b.t.Context(), presence.Session{ID: id.New(), ConferenceID: "42", UserID: user, UserName: name, ClientType: "web", DeviceID: "d" + user, IP: "192.0.2.9", OpenedAt: time.Now()})
+	_, err := b.House.Arrive(b.t.Context(), presence.Session{ID: id.New(), ConferenceID: "42", UserID: user, UserName: name, ClientType: "web", DeviceID: "d" + user, IP: "192.0.2.9", OpenedAt: time.Now()}, conference.Free)
 	if err != nil {
 		b.t.Fatalf("arrive: %v", err)
 	}
@@ -147,10 +157,18 @@ func (b *bench) do(method, path, body string, header ...string) response {
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
+	if b.from != "" {
+		r.RemoteAddr = b.from
+	}
+	return b.serve(r)
+}
+
+// serve answers a request as the door does, and looks whether the document says that it may.
+func (b *bench) serve(r *http.Request) response {
 	w := httptest.NewRecorder()
 	b.ServeHTTP(w, r)
 	if op := b.operation(r); op != nil && op.Responses[strconv.Itoa(w.Code)] == nil {
-		b.t.Errorf("%s %s was answered %d, which the document does not say: %s", method, path, w.Code, w.Body)
+		b.t.Errorf("%s %s was answered %d, which the document does not say: %s", r.Method, r.URL, w.Code, w.Body)
 	}
 	out := response{ResponseRecorder: w}
 	_ = json.Unmarshal(w.Body.Bytes(), &out.fields)
@@ -173,7 +191,7 @@ func (b *bench) refused(want, method, path, body string, header ...string) {
 	isProblem(b.t, b.do(method, prefix+path, body, header...), want)
 }
 
-func isProblem(t *testing.T, r response, want string) {
+func isProblem(t testing.TB, r response, want string) {
 	t.Helper()
 	number, code, _ := strings.Cut(want, " ")
 	status, err := strconv.Atoi(number)

@@ -28,7 +28,7 @@ func (d *Door) readyz(c *gin.Context) {
 	for name, err := range d.Ready(c.Request.Context()) {
 		answer.Checks[name] = "ok"
 		if err != nil {
-			answer.Checks[name] = outward(err)
+			answer.Checks[name] = outward(name, err)
 			answer.Status, code = "unavailable", http.StatusServiceUnavailable
 		}
 	}
@@ -38,10 +38,17 @@ func (d *Door) readyz(c *gin.Context) {
 	c.JSON(code, answer)
 }
 
-// outward is what may be told of an error: a fault's message, which holds no internals, or else the plain text.
-func outward(err error) string {
+// draining is the check that says that the node is about to stop: no failure, so its text tells nothing.
+const draining = "draining"
+
+// outward is what may be told of an error that a check found: a fault's message, which holds no internals, but no other
+// text. Everybody may ask.
+func outward(check string, err error) string {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f.Message
 	}
-	return err.Error()
+	if check == draining {
+		return err.Error()
+	}
+	return "does not answer"
 }

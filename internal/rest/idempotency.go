@@ -58,7 +58,7 @@ func keyOf(r *http.Request, caller Caller, body []byte) (*key, *problem) {
 	if len(values) > 1 || !printable(values[0]) {
 		return nil, newProblem(http.StatusUnprocessableEntity, "bad_idempotency_key", "an Idempotency-Key must have 1 to 255 printable ASCII characters")
 	}
-	return &key{digest(caller.Name, r.Method, r.URL.Path, values[0]), digest(string(body))}, nil
+	return &key{digest(append(caller.parts(), r.Method, r.URL.Path, values[0])...), digest(string(body))}, nil
 }
 
 func printable(s string) bool {
@@ -185,7 +185,7 @@ func (d *Door) Run(ctx context.Context) error {
 	tick := time.NewTicker(trimEvery)
 	defer tick.Stop()
 	for {
-		if err := d.trim(ctx); err != nil && ctx.Err() == nil {
+		if err := d.Net.Try("rest trim", func() error { return d.trim(ctx) }); err != nil && ctx.Err() == nil {
 			d.Log.Warn("could not trim idempotency keys, trying again in an hour", slog.Any("error", err))
 		}
 		select {

@@ -45,9 +45,11 @@ type unread struct {
 	ByCategory map[string]int `json:"byCategory" nullable:"false" doc:"Only categories with something unread"`
 }
 
+// inboxPage is a page with what is unread. It says itself what page says: the document knows nothing of embedded structs.
 type inboxPage struct {
-	page[inboxItem]
-	Unread unread `json:"unread"`
+	Items  []inboxItem `json:"items" nullable:"false"`
+	Next   *string     `json:"next" doc:"Cursor of the next page; null at the end"`
+	Unread unread      `json:"unread"`
 }
 
 type inboxReadInput struct {
@@ -71,8 +73,8 @@ type inboxRead struct {
 }
 
 func (d *Door) inboxes() {
-	register(d, operation{id: "get-inbox", method: http.MethodGet, path: "/users/{id}/inbox", tag: "inbox", summary: "What was said to a user, newest first"}, d.getInbox)
-	register(d, operation{id: "read-inbox", method: http.MethodPost, path: "/users/{id}/inbox/read", tag: "inbox", summary: "Mark what was said to a user as read",
+	register(d, operation{id: "get-inbox", role: viewer, own: true, method: http.MethodGet, path: "/users/{id}/inbox", tag: "inbox", summary: "What was said to a user, newest first"}, d.getInbox)
+	register(d, operation{id: "read-inbox", role: backend, own: true, method: http.MethodPost, path: "/users/{id}/inbox/read", tag: "inbox", summary: "Mark what was said to a user as read",
 		detail: "All his clients are told.", body: fields}, d.readInbox)
 }
 
@@ -85,7 +87,8 @@ func (d *Door) getInbox(ctx context.Context, in *inboxQuery) (*answer[inboxPage]
 	for _, i := range p.Items {
 		items = append(items, inboxItemOf(i))
 	}
-	return ok(inboxPage{pageOf(items, p.Next).Body, unread(p.Unread)}), nil
+	list := pageOf(items, p.Next).Body
+	return ok(inboxPage{list.Items, list.Next, unread(p.Unread)}), nil
 }
 
 func (d *Door) readInbox(ctx context.Context, in *inboxReadInput) (*answer[inboxRead], error) {

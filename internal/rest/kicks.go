@@ -28,11 +28,11 @@ type sessionPath struct {
 }
 
 func (d *Door) kicks() {
-	register(d, operation{id: "kick-user", method: http.MethodPost, path: "/users/{id}/kick", tag: "presence", summary: "Disconnect a user for good", body: fields}, d.kick)
-	register(d, operation{id: "purge-node", method: http.MethodPost, path: "/nodes/{id}/purge", tag: "nodes", summary: "Close the sessions of a dead node now",
+	register(d, operation{id: "kick-user", role: admin, method: http.MethodPost, path: "/users/{id}/kick", tag: "presence", summary: "Disconnect a user for good", body: fields}, d.kick)
+	register(d, operation{id: "purge-node", role: admin, method: http.MethodPost, path: "/nodes/{id}/purge", tag: "nodes", summary: "Close the sessions of a dead node now",
 		detail: "They end with the node's last heartbeat, and their users get their grace. A node that was heard of within presence.node_timeout is alive: 409 node_alive.",
 		errors: []int{http.StatusNotFound}}, d.purge)
-	register(d, operation{id: "disconnect-session", method: http.MethodPost, path: "/sessions/{id}/disconnect", tag: "presence", summary: "Disconnect one socket for good"}, d.disconnect)
+	register(d, operation{id: "disconnect-session", role: admin, method: http.MethodPost, path: "/sessions/{id}/disconnect", tag: "presence", summary: "Disconnect one socket for good"}, d.disconnect)
 }
 
 func (d *Door) kick(ctx context.Context, in *kickInput) (*answer[kicked], error) {

@@ -119,12 +119,12 @@ type membersQuery struct {
 
 func (d *Door) members() {
 	const path = "/conferences/{id}/members"
-	register(d, operation{id: "put-members", method: http.MethodPut, path: path, tag: "conferences", summary: "Replace the members list",
+	register(d, operation{id: "put-members", role: backend, method: http.MethodPut, path: path, tag: "conferences", summary: "Replace the members list",
 		detail: "201 if there was none before.", also: []int{http.StatusCreated}, body: fields}, d.putMembers)
-	register(d, operation{id: "post-members", method: http.MethodPost, path: path, tag: "conferences", summary: "Add or change some members",
+	register(d, operation{id: "post-members", role: backend, method: http.MethodPost, path: path, tag: "conferences", summary: "Add or change some members",
 		detail: "Fields that are left out stay as they are. 201 if any of them is new.", also: []int{http.StatusCreated}, body: fields}, d.postMembers)
-	register(d, operation{id: "list-members", method: http.MethodGet, path: path, tag: "conferences", summary: "List members in their order"}, d.listMembers)
-	registerDelete(d, operation{id: "delete-member", path: path + "/{userId}", tag: "conferences", summary: "Take a member off the list",
+	register(d, operation{id: "list-members", role: viewer, method: http.MethodGet, path: path, tag: "conferences", summary: "List members in their order"}, d.listMembers)
+	registerDelete(d, operation{id: "delete-member", role: backend, path: path + "/{userId}", tag: "conferences", summary: "Take a member off the list",
 		errors: []int{http.StatusNotFound}}, d.deleteMember)
 }
 
@@ -137,7 +137,9 @@ func (d *Door) putMembers(ctx context.Context, in *membersInput) (*answer[member
 		for i, e := range in.Body.Members {
 			list = append(list, e.apply(presence.Member{Sort: int64(i)}))
 		}
-		put.Removed, err = d.Presence.ReplaceMembers(ctx, in.ID, list)
+		if put.Removed, err = d.Presence.ReplaceMembers(ctx, in.ID, list); err == nil {
+			d.House.Dismiss(ctx, in.ID, put.Removed)
+		}
 		return err
 	})
 	if err != nil {
@@ -212,6 +214,10 @@ func (d *Door) listMembers(ctx context.Context, in *membersQuery) (*answer[page[
 func (d *Door) deleteMember(ctx context.Context, in *memberPath) error {
 	return d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
 		d.tellMembers(ctx, in.ID)
-		return d.Presence.RemoveMember(ctx, in.ID, in.UserID)
+		if err := d.Presence.RemoveMember(ctx, in.ID, in.UserID); err != nil {
+			return err
+		}
+		d.House.Dismiss(ctx, in.ID, []string{in.UserID})
+		return nil
 	})
 }

@@ -125,9 +125,9 @@ type deliveriesQuery struct {
 }
 
 func (d *Door) notices() {
-	register(d, operation{id: "list-notices", method: http.MethodGet, path: "/notices", tag: "notices", summary: "The notice log, newest first"}, d.listNotices)
-	register(d, operation{id: "get-notice", method: http.MethodGet, path: "/notices/{id}", tag: "notices", summary: "One row of the log", errors: []int{http.StatusNotFound}}, d.getNotice)
-	register(d, operation{id: "list-deliveries", method: http.MethodGet, path: "/notices/{id}/deliveries", tag: "notices", summary: "What became of a notice, by user",
+	register(d, operation{id: "list-notices", role: viewer, method: http.MethodGet, path: "/notices", tag: "notices", summary: "The notice log, newest first"}, d.listNotices)
+	register(d, operation{id: "get-notice", role: viewer, method: http.MethodGet, path: "/notices/{id}", tag: "notices", summary: "One row of the log", errors: []int{http.StatusNotFound}}, d.getNotice)
+	register(d, operation{id: "list-deliveries", role: viewer, method: http.MethodGet, path: "/notices/{id}/deliveries", tag: "notices", summary: "What became of a notice, by user",
 		errors: []int{http.StatusNotFound}}, d.listDeliveries)
 	d.export()
 }

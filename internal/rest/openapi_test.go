@@ -23,6 +23,7 @@ func (b *bench) operation(r *http.Request) (op *huma.Operation) {
 		for i := 0; fits && i < len(parts); i++ {
 			if strings.HasPrefix(parts[i], "{") {
 				names++
+				fits = path[i] != "" || i < len(parts)-1 // a route does not end in nothing
 			} else {
 				fits = parts[i] == path[i]
 			}
@@ -74,7 +75,7 @@ func TestDocument(t *testing.T) {
 			t.Errorf("%s %s has no name for metrics", r.Method, path)
 		}
 	}
-	if routes != 43 {
+	if routes != 46 {
 		t.Errorf("%d routes", routes)
 	}
 	for _, part := range strings.Split(string(text), `"#/components/schemas/`)[1:] {

@@ -9,6 +9,16 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"rollcall/internal/auth"
+	"rollcall/internal/throttle"
+)
+
+// The roles of API keys, for the tables of operations.
+const (
+	viewer  = auth.Viewer
+	backend = auth.Backend
+	admin   = auth.Admin
 )
 
 // tags group the operations in the document.
@@ -22,12 +32,19 @@ var tags = []*huma.Tag{
 	{Name: "inbox", Description: "What a user has not read yet, and what he has"},
 	{Name: "webhooks", Description: "What the meeting backend is told, and what became of it"},
 	{Name: "nodes", Description: "The processes of this service"},
+	{Name: "session", Description: "Logins at the console"},
 }
 
 // operation is one call of the API.
 type operation struct {
 	id, method, path string // path without the prefix
 	outside          bool   // of the prefix
+	role             auth.Role
+	own              bool               // a user whose id is in the path may do it with his token
+	open             bool               // to everybody, who proves in the call itself that he may; it has no role
+	bound            *throttle.Throttle // of an open one: how often an address may call it
+	unkept           bool               // nothing of it may be written down, so it heeds no Idempotency-Key
+	unlimited        bool               // it is for monitoring
 	tag, summary     string
 	detail           string
 	status           int   // of success; 0 is 200
@@ -77,7 +94,7 @@ func pageOf[T any](items []T, next string) *answer[page[T]] {
 
 // repeatable reports whether the operation heeds Idempotency-Key.
 func (o operation) repeatable() bool {
-	return o.method == http.MethodPost || o.method == http.MethodPatch
+	return !o.unkept && (o.method == http.MethodPost || o.method == http.MethodPatch)
 }
 
 // describe returns what huma and the document need to know.
@@ -86,8 +103,8 @@ func (o operation) describe(r huma.Registry) huma.Operation {
 		o.status = http.StatusOK
 	}
 	op := huma.Operation{
-		OperationID: o.id, Method: o.method, Path: o.path, Tags: []string{o.tag}, Summary: o.summary, Description: o.detail,
-		DefaultStatus: o.status, SkipValidateBody: o.body == verbatim, MaxBodyBytes: -1, BodyReadTimeout: -1, // screen has read the body
+		OperationID: o.id, Method: o.method, Path: o.path, Tags: []string{o.tag}, Summary: o.summary, Description: strings.TrimSpace(o.detail + " " + o.access()),
+		Security: o.security(), DefaultStatus: o.status, SkipValidateBody: o.body == verbatim, MaxBodyBytes: -1, BodyReadTimeout: -1, // screen has read the body
 		Responses: map[string]*huma.Response{},
 	}
 	failed := huma.Response{Content: map[string]*huma.MediaType{problemType: {Schema: r.Schema(reflect.TypeFor[problem](), true, "")}}}
@@ -105,12 +122,40 @@ func (o operation) describe(r huma.Registry) huma.Operation {
 	return op
 }
 
+// securitySchemes are the ways to say who one is.
+var securitySchemes = map[string]*huma.SecurityScheme{
+	"bearer":  {Type: "http", Scheme: "bearer", Description: "An API key; for a user's own inbox also the token that his socket has"},
+	"key":     {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key"},
+	"session": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "A login at the console; it counts for pages of this service only"},
+	"csrf":    {Type: "apiKey", In: "header", Name: csrfHeader, Description: "What POST and GET /session tell; goes with the cookie when something is to change"},
+}
+
+// security says which of them the operation takes.
+func (o operation) security() []map[string][]string {
+	if o.open {
+		return nil
+	}
+	login := map[string][]string{"session": {}}
+	if o.method != http.MethodGet {
+		login["csrf"] = []string{}
+	}
+	return []map[string][]string{{"bearer": {}}, {"key": {}}, login}
+}
+
+// access says the same to people.
+func (o operation) access() string {
+	switch {
+	case o.open:
+		return "Needs no role."
+	case o.own:
+		return "Role " + o.role.String() + ", or the user's own token."
+	}
+	return "Role " + o.role.String() + "."
+}
+
 // failures are the statuses of all problems that the operation may answer with.
 func (o operation) failures() []int {
-	list := append([]int{http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable}, o.errors...)
-	if o.method != http.MethodGet {
-		list = append(list, http.StatusForbidden)
-	}
+	list := append([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}, o.errors...)
 	if o.body != noBody {
 		list = append(list, http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}

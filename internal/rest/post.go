@@ -59,9 +59,9 @@ type posted struct {
 }
 
 func (d *Door) posts() {
-	register(d, operation{id: "post-notice", method: http.MethodPost, path: "/notices", tag: "notices", summary: "Say something to users, to the members of a conference, or to everybody",
+	register(d, operation{id: "post-notice", role: backend, method: http.MethodPost, path: "/notices", tag: "notices", summary: "Say something to users, to the members of a conference, or to everybody",
 		detail: "202 means that it is stored.", status: http.StatusAccepted, body: carrying}, d.postNotice)
-	registerDelete(d, operation{id: "delete-notice", path: "/notices/{id}", tag: "notices", summary: "Take a notice back",
+	registerDelete(d, operation{id: "delete-notice", role: backend, path: "/notices/{id}", tag: "notices", summary: "Take a notice back",
 		detail: "Out of every inbox; who has it is told. Its row in the log stays. What nobody can have in an inbox, chat and pushes and audit rows among it, cannot be taken back (409).",
 		errors: []int{http.StatusNotFound, http.StatusConflict}}, d.deleteNotice)
 }

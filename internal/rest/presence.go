@@ -126,13 +126,13 @@ type rosterQuery struct {
 }
 
 func (d *Door) presences() {
-	register(d, operation{id: "get-conference-presence", method: http.MethodGet, path: "/conferences/{id}/presence", tag: "presence", summary: "Who is in a conference, or was",
+	register(d, operation{id: "get-conference-presence", role: viewer, method: http.MethodGet, path: "/conferences/{id}/presence", tag: "presence", summary: "Who is in a conference, or was",
 		detail: "As presence_state, with address and node of every device. With at it is what the sessions on record tell of that moment; members and names are those of today, and the versions are 0."}, d.getRoster)
-	register(d, operation{id: "get-user-presence", method: http.MethodGet, path: "/users/{id}/presence", tag: "presence", summary: "Where a user is"}, d.getUserPresence)
-	register(d, operation{id: "list-presence", method: http.MethodGet, path: "/presence", tag: "presence", summary: "Everybody who is online, in the order of their ids"}, d.listPresence)
-	register(d, operation{id: "query-presence", method: http.MethodPost, path: "/presence/query", tag: "presence", summary: "Where several users are", body: fields}, d.queryPresence)
-	register(d, operation{id: "get-summary", method: http.MethodGet, path: "/presence/summary", tag: "presence", summary: "Totals of all nodes"}, d.getSummary)
-	register(d, operation{id: "list-nodes", method: http.MethodGet, path: "/nodes", tag: "nodes", summary: "Every process that serves or served"}, d.listNodes)
+	register(d, operation{id: "get-user-presence", role: viewer, method: http.MethodGet, path: "/users/{id}/presence", tag: "presence", summary: "Where a user is"}, d.getUserPresence)
+	register(d, operation{id: "list-presence", role: viewer, method: http.MethodGet, path: "/presence", tag: "presence", summary: "Everybody who is online, in the order of their ids"}, d.listPresence)
+	register(d, operation{id: "query-presence", role: viewer, method: http.MethodPost, path: "/presence/query", tag: "presence", summary: "Where several users are", body: fields}, d.queryPresence)
+	register(d, operation{id: "get-summary", role: viewer, method: http.MethodGet, path: "/presence/summary", tag: "presence", summary: "Totals of all nodes"}, d.getSummary)
+	register(d, operation{id: "list-nodes", role: viewer, method: http.MethodGet, path: "/nodes", tag: "nodes", summary: "Every process that serves or served"}, d.listNodes)
 }
 
 func (d *Door) getRoster(ctx context.Context, in *rosterQuery) (*answer[presenceState], error) {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -13,7 +15,7 @@ import (
 
 const problemType = "application/problem+json"
 
-// retryAfter, in seconds, comes with every 429 and 503.
+// retryAfter, in seconds, comes with every 429 and 503 of which nobody knows better.
 const retryAfter = "2"
 
 // statuses translates kinds of faults.
@@ -47,6 +49,8 @@ type problem struct {
 	Detail string    `json:"detail" doc:"What is wrong, for people"`
 	Code   string    `json:"code" doc:"What is wrong, for programs; stable" example:"bad_payload"`
 	Errors []mistake `json:"errors,omitempty" nullable:"false" doc:"Each mistake in the request"`
+
+	after time.Duration // Retry-After, in whole seconds; 0 is retryAfter
 }
 
 // mistake is one of several things that are wrong with a request. The value is not repeated: it may be large.
@@ -71,8 +75,14 @@ func (p *problem) ContentType(string) string { return problemType }
 // GetHeaders implements huma.HeadersError.
 func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="rollcall"`)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", retryAfter)
+		if p.after > 0 {
+			h.Set("Retry-After", strconv.Itoa(int(p.after/time.Second)))
+		}
 	}
 	return h
 }

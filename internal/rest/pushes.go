@@ -67,9 +67,9 @@ type pushed struct {
 }
 
 func (d *Door) pushes() {
-	register(d, operation{id: "push", method: http.MethodPost, path: "/push", tag: "push", summary: "Send an event to some users who are online", status: http.StatusAccepted, body: loose,
+	register(d, operation{id: "push", role: backend, method: http.MethodPost, path: "/push", tag: "push", summary: "Send an event to some users who are online", status: http.StatusAccepted, body: loose,
 		detail: "Nothing is kept for who is not online. Unknown fields are ignored."}, d.push)
-	register(d, operation{id: "push-all", method: http.MethodPost, path: "/push/all", tag: "push", summary: "Send an event to everybody who is online", status: http.StatusAccepted, body: loose,
+	register(d, operation{id: "push-all", role: backend, method: http.MethodPost, path: "/push/all", tag: "push", summary: "Send an event to everybody who is online", status: http.StatusAccepted, body: loose,
 		detail: "Unknown fields are ignored."}, d.pushAll)
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -272,13 +273,24 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestPanic: a bug ends one request with a problem that tells nothing, not the process.
+// TestPanic: a bug ends one request with a problem that tells nothing, or one round of the loop, not the process. It is counted.
 func TestPanic(t *testing.T) {
-	b := open(t, storetest.Open(t, store.SQLite))
-	b.Door.Ready = nil
-	r := b.do("GET", "/readyz", "")
-	isProblem(t, r, "500 internal")
-	if strings.Contains(r.Body.String(), "nil") {
-		t.Errorf("internals are told: %s", r.Body)
+	b := openWith(t, storetest.Open(t, store.SQLite), "", func(c *Config) { c.Net = rescue.New(c.Log, c.Metrics) })
+	b.Door.Ready, b.Door.Explain = nil, nil
+	for _, path := range []string{"/readyz", prefix + "/explain?userId=7"} {
+		r := b.do("GET", path, "")
+		isProblem(t, r, "500 internal")
+		if strings.Contains(r.Body.String(), "nil") {
+			t.Errorf("internals are told: %s", r.Body)
+		}
 	}
+	db := b.DB
+	b.DB = nil
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Run(over); err != nil {
+		t.Errorf("the loop: %v", err)
+	}
+	b.DB = db
+	holds(t, b.do("GET", "/metrics", "").Body.String(), `rollcall_panics_total{work="rest explain"} 1`, `rollcall_panics_total{work="rest ready"} 1`, `rollcall_panics_total{work="rest trim"} 1`)
 }

@@ -70,11 +70,11 @@ type screenShared struct {
 
 func (d *Door) timers() {
 	const path = "/conferences/{id}"
-	register(d, operation{id: "command-timer", method: http.MethodPost, path: path + "/timer", tag: "tree", summary: "Command the timer", body: fields, errors: []int{http.StatusConflict, http.StatusRequestEntityTooLarge},
+	register(d, operation{id: "command-timer", role: backend, method: http.MethodPost, path: path + "/timer", tag: "tree", summary: "Command the timer", body: fields, errors: []int{http.StatusConflict, http.StatusRequestEntityTooLarge},
 		detail: "Start needs durationMs, and so does extend. A command that does not fit the state is a conflict. A running timer is finished by the service at its end."}, d.commandTimer)
-	register(d, operation{id: "sign-in", method: http.MethodPost, path: path + "/sign-in", tag: "tree", summary: "Sign a user in", body: fields, errors: []int{http.StatusConflict},
+	register(d, operation{id: "sign-in", role: backend, method: http.MethodPost, path: path + "/sign-in", tag: "tree", summary: "Sign a user in", body: fields, errors: []int{http.StatusConflict},
 		detail: "Again is answered with the first time."}, d.signIn)
-	register(d, operation{id: "same-screen", method: http.MethodPost, path: path + "/same-screen", tag: "tree", summary: "Start or end sharing a screen", body: fields, errors: []int{http.StatusConflict},
+	register(d, operation{id: "same-screen", role: backend, method: http.MethodPost, path: path + "/same-screen", tag: "tree", summary: "Start or end sharing a screen", body: fields, errors: []int{http.StatusConflict},
 		detail: "A conflict if somebody else shares."}, d.sameScreen)
 }
 

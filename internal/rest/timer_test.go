@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/conference"
 	"rollcall/internal/id"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
@@ -87,7 +88,7 @@ func TestSameScreen(t *testing.T) {
 		b := open(t, db)
 		const path = "/conferences/42/same-screen"
 		session := id.New()
-		if _, err := b.House.Arrive(t.Context(), presence.Session{ID: session, ConferenceID: "42", UserID: "7", ClientType: "web", OpenedAt: time.Now()}); err != nil {
+		if _, err := b.House.Arrive(t.Context(), presence.Session{ID: session, ConferenceID: "42", UserID: "7", ClientType: "web", OpenedAt: time.Now()}, conference.Free); err != nil {
 			t.Fatal(err)
 		}
 		for _, body := range []string{`{}`, `{"action":"start"}`, `{"action":"pause","userId":7}`, `{"action":"start","userId":"7","sessionId":"none"}`,

@@ -71,7 +71,7 @@ type delivered struct {
 }
 
 func (d *Door) tokens() {
-	register(d, operation{id: "deliver", method: http.MethodPost, path: tokensPath, outside: true, tag: "push", summary: "Send data to the pages of some tokens", body: loose,
+	register(d, operation{id: "deliver", role: backend, method: http.MethodPost, path: tokensPath, outside: true, tag: "push", summary: "Send data to the pages of some tokens", body: loose,
 		detail: "Every socket that named one of the tokens in user_login gets receive_message. A token that none has named is an id of a user. Unknown fields are ignored."}, d.deliver)
 }
 

@@ -82,15 +82,15 @@ type treePushed struct {
 func (d *Door) trees() {
 	const path = "/conferences/{id}/tree"
 	failures := []int{http.StatusConflict, http.StatusPreconditionFailed}
-	register(d, operation{id: "get-tree", method: http.MethodGet, path: path, tag: "tree", summary: "Read the tree", also: []int{http.StatusNotModified},
+	register(d, operation{id: "get-tree", role: viewer, method: http.MethodGet, path: path, tag: "tree", summary: "Read the tree", also: []int{http.StatusNotModified},
 		detail: "The answer has an ETag, which is the version in quotes."}, d.getTree)
-	register(d, operation{id: "patch-tree", method: http.MethodPatch, path: path, tag: "tree", summary: "Change sections", body: verbatim, errors: failures,
+	register(d, operation{id: "patch-tree", role: backend, method: http.MethodPatch, path: path, tag: "tree", summary: "Change sections", body: verbatim, errors: failures,
 		detail: "An RFC 7396 merge patch over the eight sections."}, d.patchTree)
-	register(d, operation{id: "post-tree", method: http.MethodPost, path: path, tag: "tree", summary: "Change sections, for clients that cannot send PATCH", body: verbatim, errors: failures,
+	register(d, operation{id: "post-tree", role: backend, method: http.MethodPost, path: path, tag: "tree", summary: "Change sections, for clients that cannot send PATCH", body: verbatim, errors: failures,
 		detail: "An RFC 7396 merge patch over the eight sections."}, d.patchTree)
-	register(d, operation{id: "put-section", method: http.MethodPut, path: path + "/{section}", tag: "tree", summary: "Replace one section", body: verbatim,
+	register(d, operation{id: "put-section", role: backend, method: http.MethodPut, path: path + "/{section}", tag: "tree", summary: "Replace one section", body: verbatim,
 		errors: append(failures, http.StatusNotFound)}, d.putSection)
-	register(d, operation{id: "push-tree", method: http.MethodPost, path: path + "/push", tag: "tree", summary: "Push the tree",
+	register(d, operation{id: "push-tree", role: backend, method: http.MethodPost, path: path + "/push", tag: "tree", summary: "Push the tree",
 		detail: "Reads the row again, whoever wrote it, raises the version and pushes."}, d.pushTree)
 }
 
@@ -99,6 +99,7 @@ func (d *Door) getTree(ctx context.Context, in *treeQuery) (*answer[document], e
 	if err != nil {
 		return nil, err
 	}
+	visitOf(ctx).header.Set("Cache-Control", "private, no-cache") // it may be kept, to be asked about by its ETag
 	out := ok(document(text))
 	out.ETag = `"` + strconv.FormatInt(version, 10) + `"`
 	if named(in.IfNoneMatch, out.ETag) {

@@ -52,10 +52,10 @@ type userPath struct {
 }
 
 func (d *Door) users() {
-	register(d, operation{id: "put-user", method: http.MethodPut, path: "/users/{id}", tag: "users", summary: "Name a user", also: []int{http.StatusCreated}, body: fields}, d.putUser)
-	register(d, operation{id: "post-users", method: http.MethodPost, path: "/users", tag: "users", summary: "Name several users", also: []int{http.StatusCreated}, body: fields,
+	register(d, operation{id: "put-user", role: backend, method: http.MethodPut, path: "/users/{id}", tag: "users", summary: "Name a user", also: []int{http.StatusCreated}, body: fields}, d.putUser)
+	register(d, operation{id: "post-users", role: backend, method: http.MethodPost, path: "/users", tag: "users", summary: "Name several users", also: []int{http.StatusCreated}, body: fields,
 		detail: "201 if any of them is new."}, d.postUsers)
-	registerDelete(d, operation{id: "delete-user", path: "/users/{id}", tag: "users", summary: "Forget a user",
+	registerDelete(d, operation{id: "delete-user", role: admin, path: "/users/{id}", tag: "users", summary: "Forget a user",
 		detail: "Erases his name, and his names, addresses and devices from sessions and log. What he is connected to stays."}, d.deleteUser)
 }
 

@@ -54,9 +54,9 @@ type replayAct struct {
 }
 
 func (d *Door) webhooks() {
-	register(d, operation{id: "list-webhook-deliveries", method: http.MethodGet, path: "/webhooks/deliveries", tag: "webhooks",
+	register(d, operation{id: "list-webhook-deliveries", role: viewer, method: http.MethodGet, path: "/webhooks/deliveries", tag: "webhooks",
 		summary: "What the meeting backend was and is to be told, newest first"}, d.listWebhookDeliveries)
-	register(d, operation{id: "replay-webhook-delivery", method: http.MethodPost, path: "/webhooks/deliveries/{id}/replay", tag: "webhooks",
+	register(d, operation{id: "replay-webhook-delivery", role: admin, method: http.MethodPost, path: "/webhooks/deliveries/{id}/replay", tag: "webhooks",
 		summary: "Send an event again", detail: "A dead or sent event is sent as if it were new, with the id it had. A pending one is tried at once.",
 		status: http.StatusAccepted, errors: []int{http.StatusNotFound}}, d.replayWebhookDelivery)
 }

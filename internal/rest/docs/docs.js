@@ -105,6 +105,16 @@ function responsePart(op) {
   return part;
 }
 
+// credentials says who asks: the key of the page, or else whoever is logged in at the console in this browser.
+async function credentials(method) {
+  const key = document.getElementById("key").value.trim();
+  if (key) return { Authorization: "Bearer " + key };
+  if (method === "get") return {};
+  const r = await fetch("/api/v1/session");
+  const csrf = r.ok ? (await r.json()).csrf : "";
+  return csrf ? { "X-CSRF-Token": csrf } : {};
+}
+
 // send makes the request that the form describes and shows what comes back.
 async function send(form, method, path, op, out) {
   let url = path;
@@ -124,6 +134,7 @@ async function send(form, method, path, op, out) {
   out.hidden = false;
   out.textContent = "Sending…";
   try {
+    Object.assign(headers, await credentials(method));
     const r = await fetch(url, options);
     const text = await r.text();
     const shown = ["content-type", "etag", "retry-after", "idempotency-replayed"].filter((h) => r.headers.get(h)).map((h) => h + ": " + r.headers.get(h));
