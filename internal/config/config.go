@@ -77,7 +77,7 @@ type Auth struct {
 	HS256Secret     Secret        `key:"hs256_secret" doc:"Shared secret of HS256 tokens, at least 32 bytes"`
 	JWKSURL         string        `key:"jwks_url" doc:"URL of a JWK set with the public keys of tokens"`
 	PublicKeyFile   string        `key:"public_key_file" doc:"PEM file with the public key of tokens"`
-	IntrospectURL   string        `key:"introspect_url" doc:"URL that is asked about tokens (RFC 7662)"`
+	IntrospectURL   Secret        `key:"introspect_url" doc:"URL that is asked about tokens (RFC 7662); may hold user and password"`
 	Issuer          string        `key:"issuer" doc:"Wanted iss of tokens; empty accepts any"`
 	Audience        string        `key:"audience" doc:"Wanted aud of tokens; empty accepts any"`
 	UserClaim       string        `key:"user_claim" default:"sub" doc:"Claim that holds the user id"`

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-sql-driver/mysql"
@@ -110,13 +111,18 @@ func mysqlSource(dsn string) error {
 	return nil
 }
 
-// keyName keeps names of API keys apart from the other actors of the notice log.
-func keyName(name string) error {
+// CheckKeyName says what is wrong with a name for an API key, nil if nothing is. Names of keys and of the other actors of
+// the notice log do not look alike.
+func CheckKeyName(name string) error {
 	switch {
 	case name == "" || !utf8.ValidString(name) || utf8.RuneCountInString(name) > 64:
 		return errors.New("expected a name of 1 to 64 characters")
-	case name == "socket" || name == "system":
+	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || strings.TrimSpace(name) != name:
+		return fmt.Errorf("expected a name of characters that can be seen, found %q", name)
+	case name == "socket" || name == "system" || name == "anonymous":
 		return fmt.Errorf("%q is what the log calls the service itself, expected another name", name)
+	case strings.HasPrefix(name, "user ") || strings.HasPrefix(name, "user:"):
+		return fmt.Errorf("%q is what the log may call a user, expected another name", name)
 	}
 	return nil
 }

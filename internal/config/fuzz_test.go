@@ -17,6 +17,8 @@ func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"", "~", "a: &a [*a]", "http: &h {addr: *h}", "? {a: b}\n: c", "<<: {http: {}}", "http: !!binary x", "webhooks: [{events: [a]}, ~, *x]",
 		"--- a\n--- b", "\xff\xfe", "\t", "http:\n\taddr: x", "%YAML 9.9\n---\n", "redis: {db: 99999999999999999999}", "auth: {api_keys: [[]]}", "!!null x: y",
+		"auth: {mode: jwt, introspect_url: 'http://u:p@h/?x'}", "auth: {mode: jwt, jwks_url: 'http://[::1'}", "auth: {api_keys: [{name: a, role: admin, sha256: '0'}, &k {name: a}, *k]}",
+		"auth: {mode: jwt, cookie_name: '__Host-t', leeway: -1s}\nhttp: {allowed_origins: ['*', 'null', 'http://a:0']}", "auth: {user_claim: \"\\0\", hs256_secret: |\n  x}", "auth: {check: [always], public_key_file: .}",
 	} {
 		f.Add([]byte(seed), "ROLLCALL_"+seed)
 	}

@@ -16,12 +16,15 @@ type Source struct {
 	FileNamed bool              // somebody named File, so it has to be there
 	Environ   []string          // as os.Environ gives it
 	Overrides map[string]string // from flags: key to value, lists separated by commas
+
+	// CheckKeyFile says what is wrong with a file of auth.public_key_file that can be read; nil looks no further.
+	CheckKeyFile func(path string) error
 }
 
 // Load reads the configuration. A non-nil error is of type Problems and holds all of them; there is no
 // Config then.
 func Load(s Source) (Config, error) {
-	l := &loader{config: &Config{}, where: map[string]string{}, bad: map[string]bool{}}
+	l := &loader{config: &Config{}, where: map[string]string{}, bad: map[string]bool{}, checkKeyFile: s.CheckKeyFile}
 	for _, f := range leaves(l.config) {
 		if f.fileOnly() {
 			continue
@@ -46,6 +49,8 @@ type loader struct {
 	where    map[string]string // key to the place that set it last
 	bad      map[string]bool   // keys with a problem: nothing is concluded from their values
 	problems Problems
+
+	checkKeyFile func(path string) error
 }
 
 func (l *loader) problem(key, where, text string) {

@@ -57,6 +57,7 @@ func TestOneMistakeOneProblem(t *testing.T) {
 		{"unknown mode, open address", "auth: {mode: jtw}\nhttp: {addr: ':80'}\n", `auth.mode: expected one of none, jwt, found "jtw" (config.yaml:1)`},
 		{"missing key file", "auth: {public_key_file: none.pem}\n", "auth.public_key_file: cannot read none.pem: no such file or directory (config.yaml:1)"},
 		{"cookie name", "auth: {cookie_name: 'a;b'}\n", `auth.cookie_name: expected the name of a cookie, found "a;b" (config.yaml:1)`},
+		{"cookie for every page", "http: {allowed_origins: ['*']}\nauth: {mode: jwt, hs256_secret: 0123456789abcdef0123456789abcdef, cookie_name: c}\n", "auth.cookie_name: does not go together with * in http.allowed_origins: a page of any origin could come in with the cookie of whoever opens it (config.yaml:2)"},
 		{"no claim", "auth: {user_claim: ''}\n", "auth.user_claim: must not be empty (config.yaml:1)"},
 		{"jwks over ftp", "auth: {jwks_url: 'ftp://a'}\n", "auth.jwks_url: expected an http or https URL with a host (config.yaml:1)"},
 		{"members without scheme", "meeting: {members_url: 'a.example/{conferenceId}'}\n", "meeting.members_url: expected an http or https URL with a host (config.yaml:1)"},
@@ -142,6 +143,31 @@ webhooks[0].secret config.yaml:10`
 	}
 }
 
+// The notice log calls its actors by the names of keys, so a key must not look like another actor, nor like nothing.
+func TestNamesOfKeys(t *testing.T) {
+	for name, good := range map[string]bool{
+		"backend": true, "会议 board": true, "users": true, strings.Repeat("é", 64): true,
+		"": false, strings.Repeat("x", 65): false, "system": false, "socket": false, "anonymous": false, "user 7": false, "user:7": false,
+		"a\nb": false, "a\u009bb": false, "\u202egro": false, " ": false, "a ": false, "\xff": false,
+	} {
+		if err := CheckKeyName(name); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// What is wrong with a key file is told like everything else, at its place.
+func TestKeyFileIsLookedInto(t *testing.T) {
+	s := write(t, "auth: {public_key_file: config.yaml}\nlog: {level: loud}\n")
+	s.CheckKeyFile = func(path string) error { return errors.New(path + " holds no key") }
+	_, err := Load(s)
+	want := `log.level: expected one of debug, info, warn, error, found "loud" (config.yaml:2)
+auth.public_key_file: config.yaml holds no key (config.yaml:1)`
+	if message(err) != want {
+		t.Errorf("got\n%s\nwant\n%s", message(err), want)
+	}
+}
+
 func TestTwinsAreRefused(t *testing.T) {
 	hash := strings.Repeat("0", 64)
 	_, err := Load(write(t, "auth:\n  api_keys:\n  - {name: a, role: admin, sha256: "+hash+"}\n  - {name: a, role: admin, sha256: "+hash+"}\n"+
@@ -160,7 +186,7 @@ func TestProblemsKeepSecrets(t *testing.T) {
 		"auth: {hs256_secret: hunter2}", "auth: {hs256_secret: [hunter2]}", "redis: {password: {hunter2: hunter2}}",
 		"database: {driver: mysql, dsn: 'u:hunter2@'}", "database: {driver: mysql, dsn: 'u:p@hunter2(x)/y'}", "database: {dsn: 'u:hunter2@tcp(h)/n?x=y'}",
 		"webhooks: [{url: 'http://a', secret: hunter2}]", "webhooks: [hunter2]", "auth: {api_keys: [{name: a, role: admin, sha256: hunter2}]}",
-		"meeting: {members_url: 'ftp://u:hunter2@a/'}",
+		"meeting: {members_url: 'ftp://u:hunter2@a/'}", "auth: {introspect_url: 'ftp://u:hunter2@a/'}", "auth: {introspect_url: [hunter2]}",
 	} {
 		_, err := Load(write(t, file))
 		if err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -136,6 +136,8 @@ func (l *loader) checkAuth() {
 	if c.PublicKeyFile != "" {
 		if _, err := os.ReadFile(c.PublicKeyFile); err != nil {
 			l.fail("auth.public_key_file", "cannot read %s: %s", c.PublicKeyFile, reason(err))
+		} else if l.checkKeyFile != nil {
+			l.check("auth.public_key_file", l.checkKeyFile(c.PublicKeyFile))
 		}
 	}
 	if c.UserClaim == "" {
@@ -143,6 +145,10 @@ func (l *loader) checkAuth() {
 	}
 	if c.CookieName != "" && (&http.Cookie{Name: c.CookieName}).Valid() != nil {
 		l.fail("auth.cookie_name", "expected the name of a cookie, found %q", c.CookieName)
+	}
+	if c.Mode == "jwt" && c.CookieName != "" && slices.Contains(l.config.HTTP.AllowedOrigins, "*") {
+		l.fail("auth.cookie_name", "does not go together with * in http.allowed_origins: "+
+			"a page of any origin could come in with the cookie of whoever opens it")
 	}
 	sources := []string{"auth.hs256_secret", "auth.jwks_url", "auth.public_key_file", "auth.introspect_url"}
 	if c.Mode == "jwt" && l.good(sources...) && c.HS256Secret == "" && c.JWKSURL == "" && c.PublicKeyFile == "" && c.IntrospectURL == "" {
@@ -156,7 +162,7 @@ func (l *loader) checkAPIKeys() {
 	keys := l.config.Auth.APIKeys
 	for i := range keys {
 		k, at := &keys[i], item("auth.api_keys", i)+"."
-		l.check(at+"name", keyName(k.Name))
+		l.check(at+"name", CheckKeyName(k.Name))
 		if k.Role == "" {
 			l.fail(at+"role", "is missing: expected viewer, backend or admin")
 		}
@@ -191,7 +197,7 @@ func (l *loader) checkQueue(key string, size int) {
 func (l *loader) checkURLs() {
 	for _, u := range []struct{ key, text string }{
 		{"auth.jwks_url", l.config.Auth.JWKSURL},
-		{"auth.introspect_url", l.config.Auth.IntrospectURL},
+		{"auth.introspect_url", l.config.Auth.IntrospectURL.Reveal()},
 		{"meeting.members_url", l.config.Meeting.MembersURL},
 		{"meeting.end_share_url", l.config.Meeting.EndShareURL},
 		{"tracing.endpoint", l.config.Tracing.Endpoint},
