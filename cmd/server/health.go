@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
 
@@ -21,6 +22,7 @@ type health struct {
 	db       *store.DB
 	redis    *redis.Client // may be nil
 	draining func() bool
+	net      *rescue.Net
 	log      *slog.Logger
 
 	mu      sync.Mutex // guards the rest
@@ -28,8 +30,8 @@ type health struct {
 	started bool       // Redis was there once: from then on its absence does not make the node unready
 }
 
-func newHealth(db *store.DB, r *redis.Client, draining func() bool, log *slog.Logger) *health {
-	return &health{db: db, redis: r, draining: draining, log: log}
+func newHealth(db *store.DB, r *redis.Client, draining func() bool, net *rescue.Net, log *slog.Logger) *health {
+	return &health{db: db, redis: r, draining: draining, net: net, log: log}
 }
 
 // run asks the database again and again until ctx ends, and logs when it goes and when it comes back.
@@ -41,7 +43,7 @@ func (h *health) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			h.look(ctx)
+			h.net.Call("look after the database", func() { h.look(ctx) })
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"rollcall/internal/auth"
 	"rollcall/internal/config"
 )
 
@@ -22,10 +23,7 @@ var version = "0.1.0-dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go func() { // the second signal ends the process at once
-		<-ctx.Done()
-		stop()
-	}()
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
@@ -38,6 +36,9 @@ commands:
   migrate up       bring the database schema up to date
   migrate status   say where the database schema stands
   check            read the configuration and say everything that is wrong with it
+  keygen           make a key for a caller of REST: [-name NAME] [-role viewer|backend|admin]
+  token            sign a token for development, with auth.hs256_secret: -user ID [-conferences 42,43|*] [-name NAME]
+                   [-role host|member|observer] [-system] [-for 1h]; without -conferences the members list decides
   explain          say what happened to a user, and why: -user ID [-conference ID] [-from TIME] [-to TIME];
                    a TIME is RFC 3339 or milliseconds since 1970. It may run beside the service
   version          print the version
@@ -61,6 +62,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		"check": func() error {
 			return configured(args, environ, stdout, func(config.Config) error { return say(stdout, "the configuration is valid") })
 		},
+		"keygen":  func() error { return keygen(args, stdout) },
+		"token":   func() error { return token(args, environ, stdout) },
 		"explain": func() error { return explainUser(ctx, args, environ, stdout) },
 		"migrate": func() error { return migrate(ctx, args, environ, stdout) },
 		"version": func() error { return say(stdout, "rollcall "+fullVersion()) },
@@ -77,6 +80,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	case errors.Is(err, flag.ErrHelp):
 		return 0
+	case errors.Is(err, errTold):
+		return 1
 	case errors.Is(err, errUsage):
 		fmt.Fprintf(stderr, "%v\n\n%s", err, usage)
 		return 2
@@ -101,7 +106,7 @@ func say(w io.Writer, line string) error {
 
 // configured reads flags and configuration and calls f with it. more adds the flags of one command.
 func configured(args, environ []string, stdout io.Writer, f func(config.Config) error, more ...func(*flag.FlagSet)) error {
-	source := config.Source{Environ: environ, Overrides: map[string]string{}}
+	source := config.Source{Environ: environ, Overrides: map[string]string{}, CheckKeyFile: auth.CheckKeyFile}
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.Func("config", "a YAML file", func(v string) error { source.File, source.FileNamed = v, true; return nil })
@@ -112,13 +117,8 @@ func configured(args, environ []string, stdout io.Writer, f func(config.Config) 
 	for _, k := range config.Keys() {
 		flags.Func(k.Name, k.Description, func(v string) error { source.Overrides[k.Name] = v; return nil })
 	}
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return errors.Join(say(stdout, usage), err)
-	} else if err != nil {
-		return fmt.Errorf("%w: %v", errUsage, err)
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%w: %q was not expected", errUsage, flags.Arg(0))
+	if err := parse(flags, args, stdout); err != nil {
+		return err
 	}
 	if *list {
 		for _, k := range config.Keys() {
@@ -131,6 +131,19 @@ func configured(args, environ []string, stdout io.Writer, f func(config.Config) 
 		return err
 	}
 	return f(c)
+}
+
+// parse reads args, which hold flags only. Who asks for help gets it, and an error that says so.
+func parse(flags *flag.FlagSet, args []string, stdout io.Writer) error {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return errors.Join(say(stdout, usage), err)
+	} else if err != nil {
+		return fmt.Errorf("%w: %v", errUsage, err)
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%w: %q was not expected", errUsage, flags.Arg(0))
+	}
+	return nil
 }
 
 // fullVersion is the version with the commit it was built from, if that is known.

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	"rollcall/internal/notice"
 	"rollcall/internal/peer"
 	"rollcall/internal/presence"
+	"rollcall/internal/rescue"
 	"rollcall/internal/rest"
 	"rollcall/internal/socket"
 	"rollcall/internal/store"
@@ -30,19 +33,16 @@ import (
 	"rollcall/web"
 )
 
-const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 32 << 10
-	// stopTimeout bounds each step of taking the house down, behind the drain.
-	stopTimeout = 5 * time.Second
-)
+// stopTimeout bounds each step of taking the house down, behind the drain.
+const stopTimeout = 5 * time.Second
 
 // program is the running service, floor by floor.
 type program struct {
 	config   config.Config
 	log      *slog.Logger
 	registry *prometheus.Registry
+	net      *rescue.Net
+	locks    locks
 	db       *store.DB
 	redis    *redis.Client // nil without Redis
 	health   *health
@@ -58,12 +58,22 @@ type program struct {
 	draining atomic.Bool
 }
 
-// serve runs the service until ctx ends.
+// errTold is a failure that is in the log already.
+var errTold = errors.New("told in the log")
+
+// serve runs the service until ctx ends. From here on all that is said is in the log.
 func serve(ctx context.Context, c config.Config, stderr io.Writer) error {
 	log := newLogger(c.Log, stderr)
-	if c.Auth.Mode != "none" {
-		return errors.New("auth.mode jwt is not available in this version yet: rather than serve without the locks you asked for, it does not start")
+	adopt(log)
+	if err := serveWith(ctx, c, log, stderr); err != nil {
+		log.Error("rollcall ends because something failed", slog.Any("error", err))
+		return errTold
 	}
+	return nil
+}
+
+// serveWith is serve with a log, which captures the rest of what goes to the process' own standard error.
+func serveWith(ctx context.Context, c config.Config, log *slog.Logger, stderr io.Writer) error {
 	listener, err := net.Listen("tcp", c.HTTP.Addr)
 	if err != nil {
 		return fmt.Errorf("listen on http.addr: %w", err)
@@ -74,6 +84,13 @@ func serve(ctx context.Context, c config.Config, stderr io.Writer) error {
 		return err
 	}
 	defer p.close()
+	if stderr == os.Stderr {
+		captured, err := capture(log, p.net)
+		if err != nil {
+			return err
+		}
+		os.Stderr = captured
+	}
 	return p.run(ctx, listener)
 }
 
@@ -89,6 +106,7 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 	p := &program{config: c, log: log, registry: prometheus.NewRegistry(), hall: socket.NewHall(log)}
 	// Every name on /metrics begins with rollcall_, those of the runtime too.
 	prometheus.WrapRegistererWithPrefix("rollcall_", p.registry).MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.net = rescue.New(log, p.registry)
 	if p.db, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}
@@ -100,8 +118,8 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 		p.redis = redis.NewClient(&redis.Options{Addr: c.Redis.Addr, Password: c.Redis.Password.Reveal(), DB: c.Redis.DB,
 			DialTimeout: c.Redis.Timeout, ReadTimeout: c.Redis.Timeout, WriteTimeout: c.Redis.Timeout, MaxRetries: -1, ContextTimeoutEnabled: true})
 	}
-	p.health = newHealth(p.db, p.redis, p.draining.Load, log)
-	if err := p.facts(); err != nil {
+	p.health = newHealth(p.db, p.redis, p.draining.Load, p.net, log)
+	if err := errors.Join(p.fitLocks(), p.facts()); err != nil {
 		return nil, errors.Join(err, p.db.Close())
 	}
 	p.rules()
@@ -119,14 +137,14 @@ func (p *program) facts() (err error) {
 		Record:    func(ctx context.Context, changes []presence.Change) error { return p.house.Record(ctx, changes) },
 		Changed:   func(changes []presence.Change) { p.house.Changed(changes) },
 		Expelled:  p.hall.DropAll,
-		Log:       p.log, Metrics: p.registry,
+		Net:       p.net, Log: p.log, Metrics: p.registry,
 	})
-	nc := notice.Config{DB: p.db, Prefix: c.Redis.Prefix, RedisTimeout: c.Redis.Timeout, Window: c.Presence.Debounce, DetailMax: c.Presence.DetailMax, Retention: c.Notice.Retention, Log: p.log, Metrics: p.registry}
+	nc := notice.Config{DB: p.db, Prefix: c.Redis.Prefix, RedisTimeout: c.Redis.Timeout, Window: c.Presence.Debounce, DetailMax: c.Presence.DetailMax, Retention: c.Notice.Retention, Net: p.net, Log: p.log, Metrics: p.registry}
 	if p.redis != nil {
 		nc.Redis = p.redis
 	}
 	p.notices = notice.New(nc)
-	p.webhooks, err = webhook.New(webhook.Config{DB: p.db, Endpoints: endpoints(c), RetryBase: c.Webhook.RetryBase, Retention: c.Notice.Retention, Log: p.log, Metrics: p.registry})
+	p.webhooks, err = webhook.New(webhook.Config{DB: p.db, Endpoints: endpoints(c), RetryBase: c.Webhook.RetryBase, Retention: c.Notice.Retention, Net: p.net, Log: p.log, Metrics: p.registry})
 	if err != nil {
 		return fmt.Errorf("read webhooks: %w", err)
 	}
@@ -152,13 +170,13 @@ func (p *program) rules() {
 		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall,
 		AutoCreate: c.Conference.AutoCreate, MaxTreeBytes: c.Conference.MaxTreeBytes, PushMinInterval: c.Conference.PushMinInterval,
 		PollInterval: c.Cluster.PollInterval, DetailMax: c.Presence.DetailMax, LogTree: c.Notice.LogTree,
-		Grace: c.Presence.Grace, MembersURL: c.Meeting.MembersURL,
-		Log: p.log, Metrics: p.registry,
+		Grace: c.Presence.Grace, Auth: p.locks.tokens != nil, OpenConferences: c.Auth.OpenConferences, MembersURL: c.Meeting.MembersURL,
+		Net: p.net, Log: p.log, Metrics: p.registry,
 	})
 	p.messages = message.New(message.Config{
 		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall,
 		Members: p.house.Members, PushTree: p.house.Push, AckTimeout: c.Notice.AckTimeout,
-		Log: p.log, Metrics: p.registry,
+		Net: p.net, Log: p.log, Metrics: p.registry,
 	})
 	p.explain = explain.New(p.presence, p.notices, c.Presence.Grace)
 }
@@ -172,12 +190,15 @@ func (p *program) doors(proxies peer.Proxies) {
 		AllowEIO3: c.Socket.AllowEIO3, EIO3PingInterval: c.Socket.EIO3PingInterval, EIO3PingTimeout: c.Socket.EIO3PingTimeout,
 		UpgradeTimeout: c.Socket.UpgradeTimeout, ConnectTimeout: c.Socket.ConnectTimeout,
 		MaxPayload: c.Socket.MaxPayload, MaxQueueBytes: c.Socket.MaxQueueBytes, EventsPerSecond: c.Socket.EventsPerSecond, MaxSessionsPerUser: c.Socket.MaxSessionsPerUser,
+		HandshakesPerSecond: c.Socket.HandshakesPerSecond,
+		Tokens:              p.locks.tokens, CheckOnce: c.Auth.Check == "handshake", Leeway: c.Auth.Leeway, CookieName: c.Auth.CookieName, AllowQueryToken: c.Auth.AllowQueryToken,
 		NodeID: c.Node.ID, Origins: origins, Proxies: proxies, Ready: p.health.admits,
-		Notices: p.notices, Webhooks: p.webhooks, Log: p.log, Metrics: p.registry,
+		Notices: p.notices, Webhooks: p.webhooks, Net: p.net, Log: p.log, Metrics: p.registry,
 	}, p.hall, p.house, p.messages)
 	p.rest = rest.New(rest.Config{
 		House: p.house, Presence: p.presence, Notices: p.notices, Messages: p.messages, Webhooks: p.webhooks, Explain: p.explain, DB: p.db, Proxies: proxies, Origins: origins,
-		NodeID: c.Node.ID, Version: fullVersion(), Ready: p.health.check, Gatherer: p.registry, Metrics: p.registry, Log: p.log,
+		Auth: p.locks.callers(), RequestsPerSecond: c.HTTP.RequestsPerSecond, Pprof: c.Debug.Pprof,
+		NodeID: c.Node.ID, Version: fullVersion(), Ready: p.health.check, Gatherer: p.registry, Metrics: p.registry, Net: p.net, Log: p.log,
 	})
 }
 
@@ -189,10 +210,10 @@ type part struct {
 
 // parts returns all that runs, from the ground up.
 func (p *program) parts() []part {
-	return []part{
-		{"health", p.health.run}, {"notices", p.notices.Run}, {"presence", p.presence.Run}, {"webhooks", p.webhooks.Run},
+	return slices.Concat([]part{{"health", p.health.run}}, p.locks.parts(), []part{
+		{"notices", p.notices.Run}, {"presence", p.presence.Run}, {"webhooks", p.webhooks.Run},
 		{"conferences", p.house.Run}, {"messages", p.messages.Run}, {"sockets", p.door.Run}, {"rest", p.rest.Run},
-	}
+	})
 }
 
 // run starts everything from the ground up, serves until ctx ends, and takes everything down in reverse order.
@@ -214,13 +235,9 @@ func (p *program) run(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 		return nil
 	}
-	mux := http.NewServeMux()
-	mux.Handle(p.config.Socket.Path, p.door)
-	mux.Handle(p.config.Socket.Path+"socket.io.js", web.Client())
-	mux.Handle("/", p.rest)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelDebug)}
+	server := newServer(&front{next: p.routes(), net: p.net, times: usualTimes, tls: p.config.HTTP.TLSCert != ""}, p.log)
 	serving := make(chan error, 1)
-	go func() { serving <- p.listen(server, listener) }()
+	p.net.Go("serve http", func() { serving <- p.net.Try("serve http", func() error { return p.listen(server, listener) }) })
 	p.greet(listener.Addr())
 	var err error
 	select {
@@ -239,19 +256,29 @@ func (p *program) run(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// start runs a part and returns what stops it and waits for it.
+// routes tells the doors apart.
+func (p *program) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(p.config.Socket.Path, p.door)
+	mux.Handle(p.config.Socket.Path+"socket.io.js", web.Client())
+	mux.Handle("/", p.rest)
+	return mux
+}
+
+// start runs a part and returns what stops it and waits for it. A part guards its own work, so that it goes on; a panic
+// beside that ends the service, but in order.
 func (p *program) start(t part, failed chan<- error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() {
+	p.net.Go(t.name, func() {
 		defer close(done)
-		if err := t.run(ctx); err != nil {
+		if err := p.net.Try("run "+t.name, func() error { return t.run(ctx) }); err != nil {
 			select {
 			case failed <- fmt.Errorf("%s: %w", t.name, err):
 			default:
 			}
 		}
-	}()
+	})
 	return func() {
 		cancel()
 		select {
