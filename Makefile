@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build web test prove lint fmt clean
+.PHONY: help deps run build web test prove fuzz lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -21,10 +21,13 @@ build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
 
 test: deps lint ## check everything: lint, then all tests against real servers and clients
-	scripts/services run go test -race ./...
+	scripts/services run scripts/tests -race ./...
 
 prove: deps ## run the long proofs: load, crashes, lost networks
 	scripts/prove
+
+fuzz: ## look for input that breaks something, 30 s for each kind of it
+	@scripts/fuzz
 
 lint: ## gofmt, go vet and staticcheck
 	@echo "gofmt" && unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run make fmt for:"; echo "$$unformatted"; exit 1; }
