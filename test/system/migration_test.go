@@ -54,7 +54,7 @@ func newMove(t *testing.T) *move {
 	}
 	m := &move{t, storetest.DSN(t, store.MySQL), storetest.DSN(t, store.MySQL), script}
 	m.must(m.from, old)
-	up := exec.Command(binary, "migrate", "up")
+	up := exec.Command(raced, "migrate", "up")
 	up.Dir = t.TempDir()
 	up.Env = append(os.Environ(), "ROLLCALL_DATABASE_DRIVER=mysql", "ROLLCALL_DATABASE_DSN="+m.to.DSN)
 	if out, err := up.CombinedOutput(); err != nil {

@@ -28,18 +28,21 @@ import (
 )
 
 // The program, built once with the race detector, and once without it for what is about time.
-var binary, quick string
+var raced, quick string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if task := os.Getenv(abuserVar); task != "" {
+			return abuse(task) // a process of TestAbuse
+		}
 		dir, err := os.MkdirTemp("", "rollcall-system-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		binary, quick = filepath.Join(dir, "server-race"), filepath.Join(dir, "server")
-		for _, args := range [][]string{{"-race", "-o", binary}, {"-o", quick}} {
+		raced, quick = filepath.Join(dir, "server-race"), filepath.Join(dir, "server")
+		for _, args := range [][]string{{"-race", "-o", raced}, {"-o", quick}} {
 			build := exec.Command("go", append(append([]string{"build"}, args...), "rollcall/cmd/server")...)
 			build.Stdout, build.Stderr = os.Stderr, os.Stderr
 			if err := build.Run(); err != nil {
@@ -59,6 +62,9 @@ type server struct {
 	base string // http://127.0.0.1:port
 	env  []string
 	db   store.Config
+	key  string // of REST, that call sends unless it is told otherwise; "" in auth.mode none
+	file string // config.yaml but for webhooks
+	told string // webhooks of config.yaml
 
 	mu   sync.Mutex // guards log
 	log  bytes.Buffer
@@ -67,25 +73,31 @@ type server struct {
 }
 
 // settings are keys of the configuration, as environment variables. "build": "quick" takes the program without the race
-// detector.
+// detector. "auth": "jwt" locks the doors: tokens of server.token come in, and REST wants one of the keys in secrets_test.go.
 type settings map[string]string
 
-// launch starts the program on a fresh database of the dialect; on MariaDB with the real Redis too.
+// launch starts the program on a fresh database of the dialect; on MariaDB as a user with a password, and with the real
+// Redis too.
 func launch(t *testing.T, dialect string, extra settings) *server {
 	t.Helper()
-	db := storetest.DSN(t, dialect)
-	all := settings{"database.driver": db.Driver, "database.dsn": db.DSN, "http.addr": "127.0.0.1:0", "shutdown.drain": "1s"}
+	s := &server{t: t, db: storetest.DSN(t, dialect), path: raced}
+	all := settings{"database.driver": s.db.Driver, "database.dsn": s.db.DSN, "http.addr": "127.0.0.1:0", "shutdown.drain": "1s"}
 	if dialect == store.MySQL {
+		all["database.dsn"] = s.withPassword()
 		all["redis.addr"], all["redis.prefix"] = storetest.RedisAddr(t), storetest.Prefix(t)
+	}
+	if extra["auth"] == "jwt" {
+		s.key, s.file = adminKey, apiKeys()
+		all["auth.mode"], all["auth.hs256_secret"] = "jwt", tokenSecret
 	}
 	for k, v := range extra {
 		all[k] = v
 	}
-	s := &server{t: t, db: db, path: binary}
 	if all["build"] == "quick" {
 		s.path = quick
 	}
 	delete(all, "build")
+	delete(all, "auth")
 	for k, v := range all {
 		s.env = append(s.env, "ROLLCALL_"+strings.ToUpper(strings.ReplaceAll(k, ".", "_"))+"="+v)
 	}
@@ -93,7 +105,7 @@ func launch(t *testing.T, dialect string, extra settings) *server {
 	return s
 }
 
-var opened = regexp.MustCompile(`rollcall is open.* ready=(http://[^ /]+)/readyz`)
+var opened = regexp.MustCompile(`rollcall is open.*ready(?:=|":")(http://[^ /]+)/readyz`)
 
 // start runs the process, on the port it had before if it had one, and waits until it is open.
 func (s *server) start() {
@@ -101,6 +113,9 @@ func (s *server) start() {
 	s.done = make(chan struct{})
 	cmd := exec.Command(s.path)
 	cmd.Dir = s.t.TempDir()
+	if err := os.WriteFile(filepath.Join(cmd.Dir, "config.yaml"), []byte(s.file+s.told), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 	cmd.Env = append(os.Environ(), s.env...)
 	if s.base != "" {
 		cmd.Env = append(cmd.Env, "ROLLCALL_HTTP_ADDR="+strings.TrimPrefix(s.base, "http://"))
@@ -110,6 +125,7 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	cmd.Stdout = cmd.Stderr // nothing is expected there, and it would be no better a place for a secret
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -119,21 +135,23 @@ func (s *server) start() {
 	select {
 	case s.base = <-open:
 	case <-s.done:
-		s.t.Fatalf("the server ended at once: %v\n%s", s.err, s.logged())
+		s.t.Fatalf("the server ended at once: %v\n%s", s.err, tail(s.logged(), 6000))
 	case <-time.After(60 * time.Second):
-		s.t.Fatalf("the server did not open:\n%s", s.logged())
+		s.t.Fatalf("the server did not open:\n%s", tail(s.logged(), 6000))
 	}
 	s.t.Cleanup(func() {
 		s.kill()
+		s.keepsSecrets("the log", s.logged())
 		if log := s.logged(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic") {
-			s.t.Errorf("the server's log holds a race or a panic:\n%s", log)
+			s.t.Errorf("the server's log holds a race or a panic:\n%s", tail(log, 1<<20))
 		} else if s.t.Failed() {
 			s.t.Logf("the server's log:\n%s", tail(log, 6000))
 		}
 	})
 }
 
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+// tail returns the end of a log for somebody to read, without secrets should there be any.
+func tail(s string, n int) string { return leaks.ReplaceAllString(s[max(0, len(s)-n):], "<secret>") }
 
 func (s *server) read(cmd *exec.Cmd, stderr io.Reader, open chan<- string) {
 	lines := bufio.NewScanner(stderr)
@@ -200,8 +218,13 @@ func (s *server) call(method, path string, body any, out any, headers ...string)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if s.key != "" {
+		req.Header.Set("Authorization", "Bearer "+s.key)
+	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if req.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
+			req.Header.Del(headers[i]) // such as Authorization
+		}
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -212,6 +235,7 @@ func (s *server) call(method, path string, body any, out any, headers ...string)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.keepsSecrets("the answer to "+method+" "+path, string(text))
 	if raw, ok := out.(*string); ok {
 		*raw = string(text)
 	} else if out != nil && len(text) > 0 {

@@ -3,8 +3,6 @@ package system_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,16 +16,7 @@ import (
 func (s *server) tells(url string, events string) {
 	s.t.Helper()
 	s.stop()
-	dir := s.t.TempDir()
-	file, program := filepath.Join(dir, "webhooks.yaml"), filepath.Join(dir, "server")
-	config := fmt.Sprintf("webhooks:\n- {url: %q, secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw, events: [%s]}\n", url, events)
-	script := fmt.Sprintf("#!/bin/sh\nexec %q -config %q\n", s.path, file)
-	for name, text := range map[string]string{file: config, program: script} {
-		if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	s.path = program
+	s.told = fmt.Sprintf("webhooks:\n- {url: %q, secret: %s, events: [%s]}\n", url, webhookSecret, events)
 	s.start()
 }
 
@@ -205,7 +194,7 @@ func TestTimerSurvives(t *testing.T) {
 func TestTimersOfTwoProcesses(t *testing.T) {
 	a, e := launch(t, store.MySQL, settings{"build": "quick"}), newEars(t)
 	a.tells(e.URL, "timer.finished")
-	b := &server{t: t, db: a.db, path: a.path, env: a.env}
+	b := &server{t: t, db: a.db, path: a.path, env: a.env, told: a.told}
 	b.start()
 	both := []*server{a, b}
 	rooms, rounds := storetest.Size(60, 12), 3
