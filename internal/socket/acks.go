@@ -54,6 +54,14 @@ func (a *acks) settle(number uint64) string {
 	return noticeID
 }
 
+// expect notes that the client is about to be asked to acknowledge a notice under a number.
+func (s *seat) expect(number uint64, noticeID string) {
+	s.acks.expect(number, noticeID)
+	if s.in != nil {
+		s.in.owe()
+	}
+}
+
 // acknowledged handles an ACK packet without its type: a number, and arguments that nobody asked for. One that answers
 // nothing is nothing, and costs nothing.
 func (s *seat) acknowledged(packet []byte) {

@@ -139,7 +139,9 @@ func (d *Door) refuse(s *seat, next func(*socketio.ExtendedError), err error) {
 	f := fault.Of(err)
 	s.end(presence.Lost)
 	if f.Kind == fault.Unavailable || f.Kind == fault.Internal {
-		d.Log.Warn("could not let a socket in", slog.String("user", s.userID), slog.String("conference", s.conferenceID), slog.Any("error", err))
+		if d.rarely.Again("let in") { // thousands knock again and again while whoever has to be asked is away
+			d.Log.Warn("could not let a socket in", slog.String("user", s.userID), slog.String("conference", s.conferenceID), slog.Any("error", err))
+		}
 		d.metrics.connects.WithLabelValues("unavailable").Inc()
 		s.drop()
 		next(nil) // the library sees that the connection is closed and forgets the socket

@@ -6,13 +6,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/storetest"
 )
 
 // Whoever will never be let in is told so by CONNECT_ERROR, which stock clients do not retry.
 func TestRefusedForGood(t *testing.T) {
-	o := open(t, nil)
+	o := open(t, func(c *Config) { c.ConnectTimeout = 3 * time.Second }) // 4.x clients that do not go by themselves
 	for query, code := range map[string]string{
 		"userId=a%00b&conferenceId=42":                        "bad_user_id",
 		"userId=" + strings.Repeat("x", 65):                   "bad_user_id",

@@ -13,6 +13,7 @@ import (
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
 
 	"rollcall/internal/auth"
+	"rollcall/internal/complaint"
 	"rollcall/internal/conference"
 	"rollcall/internal/crew"
 	"rollcall/internal/message"
@@ -63,6 +64,7 @@ type Door struct {
 
 	handshakes *throttle.Throttle // by address
 
+	rarely   complaint.Rarely
 	entering crew.Crew   // sockets that are being let in
 	closed   atomic.Bool // nobody is let in any more
 }

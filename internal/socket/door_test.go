@@ -42,7 +42,7 @@ func open(t testing.TB, change func(*Config)) *opened {
 	o := &opened{registry: prometheus.NewRegistry()}
 	c := Config{
 		Path: "/socket.io/", PingInterval: 10 * time.Second, PingTimeout: 10 * time.Second, AllowEIO3: true, EIO3PingInterval: 25 * time.Second, EIO3PingTimeout: time.Minute,
-		UpgradeTimeout: 5 * time.Second, ConnectTimeout: 5 * time.Second, MaxPayload: 1 << 16, MaxQueueBytes: 1 << 20, EventsPerSecond: 20, MaxSessionsPerUser: 10, NodeID: "n1",
+		UpgradeTimeout: 20 * time.Second, ConnectTimeout: 20 * time.Second, MaxPayload: 1 << 16, MaxQueueBytes: 1 << 20, EventsPerSecond: 20, MaxSessionsPerUser: 10, NodeID: "n1",
 		Ready: func() error { return o.readiness() }, Net: rescue.New(log, o.registry), Log: log, Metrics: o.registry,
 	}
 	if change != nil {

@@ -264,7 +264,7 @@ func (h *Hall) EmitAcked(to hall.Audience, noticeID, name string, args ...json.R
 		return nil
 	}
 	return h.hand(to, func(s *seat) verdict {
-		s.acks.expect(number, noticeID) // first: the answer may be there before push returns
+		s.expect(number, noticeID) // first: the answer may be there before push returns
 		return s.push(f)
 	})
 }

@@ -18,35 +18,36 @@ type intake struct {
 	mu     sync.Mutex // guards the rest
 	events limit
 	others limit
+	owed   int // acknowledgements that we asked for
 }
 
-// Packets that are no events are so many times more than events may be. What needs most of them is a client that
-// acknowledges at once all the notices that it was sent at once, of which we remember maxAsked.
+// othersPerEvent is how many times more than events other packets may be: heartbeats, and what else a client of good
+// manners sends once in a while. Acknowledgements that we asked for do not count, as they are as many as we like.
 const othersPerEvent = 10
 
 func newIntake(perSecond int, answers *outbox, rejected func(string)) *intake {
 	return &intake{
 		answers: answers, rejected: rejected,
 		events: newLimit(perSecond, 2*perSecond),
-		others: newLimit(othersPerEvent*perSecond, 2*othersPerEvent*perSecond+maxAsked),
+		others: newLimit(othersPerEvent*perSecond, 2*othersPerEvent*perSecond),
 	}
 }
 
 // headLength is how many bytes of a packet are looked at: type, number and name of any event that we know.
 const headLength = 64
 
+// owe notes that the client was asked for an acknowledgement.
+func (i *intake) owe() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.owed++
+}
+
 // take counts a packet that begins with head. ok is false if it is not to be read; flood is true if its connection is to be
 // closed. An event that is too much is answered here.
 func (i *intake) take(head []byte) (ok, flood bool) {
 	h := readHead(head)
-	i.mu.Lock()
-	if h.event {
-		ok, flood = i.events.take(time.Now())
-	} else {
-		ok, flood = i.others.take(time.Now())
-	}
-	i.mu.Unlock()
-	if ok || flood || !h.event {
+	if ok, flood = i.count(h); ok || flood || !h.event {
 		return ok, flood
 	}
 	i.rejected(h.name)
@@ -56,28 +57,49 @@ func (i *intake) take(head []byte) (ok, flood bool) {
 	return false, false
 }
 
+func (i *intake) count(h head) (ok, flood bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case h.event:
+		return i.events.take(time.Now())
+	case h.answer && i.owed > 0:
+		i.owed--
+		return true, false
+	}
+	return i.others.take(time.Now())
+}
+
 // tooMany answers an event that was too much.
 const tooMany = `{"error":{"code":"rate_limited","message":"too many events"},"ok":false}`
 
 // head is what the first bytes of a packet say.
 type head struct {
-	event bool
-	ack   ackID
-	asked bool // an answer is wanted, under ack
-	name  string
+	event  bool
+	answer bool // to something that we asked
+	ack    ackID
+	asked  bool // an answer is wanted, under ack
+	name   string
 }
 
 // readHead reads the beginning of an Engine.IO packet. It checks nothing: whoever sends nonsense gets nonsense back.
 func readHead(packet []byte) head {
 	h := head{name: otherEvent}
-	if len(packet) < 2 || packet[0] != '4' || packet[1] != '2' && packet[1] != '5' {
+	if len(packet) < 2 || packet[0] != '4' {
+		return h
+	}
+	rest := packet[2:]
+	switch packet[1] {
+	case '2':
+	case '3', '6':
+		h.answer = true
+		return h
+	case '5': // with binary parts, whose number comes first
+		_, rest, _ = bytes.Cut(rest, []byte("-"))
+	default:
 		return h
 	}
 	h.event = true
-	rest := packet[2:]
-	if packet[1] == '5' { // with binary parts, whose number comes first
-		_, rest, _ = bytes.Cut(rest, []byte("-"))
-	}
 	if n := leadingDigits(rest); n > 0 {
 		if id, err := strconv.ParseUint(string(rest[:n]), 10, 64); err == nil {
 			h.ack, h.asked = ackID(id), true

@@ -75,6 +75,7 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 // listen begins to read from a fresh WebSocket. It is registered after the library's own listener for new
 // connections, and so runs when nothing that arrives can be lost any more.
 func (d *Door) listen(args ...any) {
+	defer d.Net.Catch("listen to a connection")
 	if conn, ok := args[0].(engine.Socket); ok {
 		if t, ok := conn.Transport().(*webSocket); ok {
 			t.start()

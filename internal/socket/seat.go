@@ -27,7 +27,8 @@ type seat struct {
 	door *Door
 	sock *socketio.Socket
 	conn engine.Socket
-	box  *outbox
+	box  *outbox // nil, as in, on a transport that is none of ours
+	in   *intake
 	handshake
 	ip    string
 	lane  lane
@@ -65,7 +66,7 @@ type person struct {
 func newSeat(d *Door, sock *socketio.Socket, h handshake, r *http.Request) *seat {
 	s := &seat{door: d, sock: sock, conn: sock.Conn(), handshake: h, ip: d.Proxies.Address(r), lane: lane{net: d.Net}}
 	if t, ok := s.conn.Transport().(carrier); ok {
-		s.box, _ = t.ends()
+		s.box, s.in = t.ends()
 	}
 	s.lastSign.Store(now())
 	return s
