@@ -3,6 +3,8 @@ package conference
 import (
 	"context"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -71,8 +73,13 @@ func (h *House) Share(ctx context.Context, s Share) error {
 	})
 }
 
-// openSession returns the client type of a session that shares.
+// openSession returns the client type of a session that shares. Ids of sessions are ASCII, and MariaDB refuses to compare them
+// with anything else.
 func openSession(tx *gorm.DB, s Share) (string, error) {
+	missing := fault.Invalidf("sessionId must be an open session of the user in this conference")
+	if strings.ContainsFunc(s.SessionID, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return "", missing
+	}
 	var types []string
 	err := tx.Table("presence_sessions").Where("id = ? AND conference_id = ? AND user_id = ? AND closed_at IS NULL", s.SessionID, s.ConferenceID, s.UserID).
 		Limit(1).Pluck("client_type", &types).Error
@@ -80,7 +87,7 @@ func openSession(tx *gorm.DB, s Share) (string, error) {
 		return "", fmt.Errorf("read session: %w", err)
 	}
 	if len(types) == 0 {
-		return "", fault.Invalidf("sessionId must be an open session of the user in this conference")
+		return "", missing
 	}
 	return types[0], nil
 }

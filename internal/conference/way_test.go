@@ -28,8 +28,8 @@ type seats struct {
 }
 
 type seat struct {
-	who      question
-	in, gone bool
+	who question
+	in  bool
 }
 
 // arrive lets somebody in, and to his seat if nobody has sent him away meanwhile.
