@@ -137,7 +137,7 @@ func (f *forge) request(n uint64) request {
 	p.evil, p.twice = []float64{0, 0, 0.03, 0.2}[p.IntN(4)], p.IntN(8) == 0
 	q := request{n: n, call: f.calls[int(n)%len(f.calls)], broken: p.evil > 0 || p.twice}
 	q.method = q.call.method
-	if p.odd() && p.odd() {
+	if p.rare() {
 		q.method = pick(p, http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodGet, http.MethodTrace, "PROPFIND")
 	}
 	q.target = p.target(q.call)
@@ -154,7 +154,7 @@ func (f *forge) request(n uint64) request {
 	} else if p.odd() {
 		q.body = p.nasty()
 	}
-	q.chunked, q.cut = p.IntN(10) == 0, p.odd() && p.odd()
+	q.chunked, q.cut = p.IntN(10) == 0, p.rare()
 	return q
 }
 
@@ -165,6 +165,9 @@ func pick[T any](p *pen, from ...T) T { return from[p.IntN(len(from))] }
 
 // odd reports whether something is to be wrong here.
 func (p *pen) odd() bool { return p.Float64() < p.evil }
+
+// rare reports whether something is to be wrong that keeps all the rest from being seen.
+func (p *pen) rare() bool { return p.Float64() < p.evil*p.evil }
 
 // of returns a value of a kind, "" where none was seen.
 func (p *pen) of(kind string) string {
@@ -186,7 +189,7 @@ func (p *pen) target(to *call) string {
 	for i, part := range parts {
 		name, isName := strings.CutPrefix(part, "{")
 		if !isName {
-			if p.odd() && p.odd() {
+			if p.rare() {
 				parts[i] = pick(p, strings.ToUpper(part), "%"+fmt.Sprintf("%x", "a"+part)[:2]+part, "..", "", part+"%2F", part+";a=b")
 			}
 			continue

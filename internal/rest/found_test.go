@@ -27,3 +27,18 @@ func TestNameTwice(t *testing.T) {
 		b.must(202, "POST", "/push", `{"userIds":["a b"],"userIds":[1],"destination":"x"}`)
 	})
 }
+
+// TestStrangeSession: a session that cannot be any is refused, and is no 500 because MariaDB keeps ids in ASCII.
+func TestStrangeSession(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := open(t, db)
+		b.arrive("7", "Ann")
+		for _, session := range []string{"張", "👤", "\ufffd", "none", "a b"} {
+			b.refused("422 bad_payload", "POST", "/conferences/42/same-screen", `{"action":"start","userId":7,"sessionId":"`+session+`"}`)
+		}
+		b.must(200, "POST", "/sessions/張/disconnect", "")
+		b.refused("404 not_found", "POST", "/webhooks/deliveries/張/replay", "")
+		b.refused("404 not_found", "GET", "/notices/張", "")
+		b.must(200, "POST", "/users/7/inbox/read", `{"ids":["張"]}`)
+	})
+}
