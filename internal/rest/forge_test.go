@@ -146,6 +146,9 @@ func (f *forge) request(n uint64) request {
 		who := pick(p, f.askers...)
 		q.who, q.proof, q.stranger = who.name, who.header(), who.role == auth.None
 	}
+	if p.evil == 0 && p.IntN(4) == 0 { // wrong in its texts and numbers alone
+		p.evil, p.leaf, q.broken = 0.3, true, true
+	}
 	if b := q.call.RequestBody; b != nil {
 		q.body = p.spoil(p.value("", b.Content["application/json"].Schema))
 		if q.body == "{}" && !isTree(q.call) && p.IntN(2) == 0 {
@@ -164,10 +167,10 @@ func isTree(to *call) bool { return strings.Contains(to.path, "/tree") }
 func pick[T any](p *pen, from ...T) T { return from[p.IntN(len(from))] }
 
 // odd reports whether something is to be wrong here.
-func (p *pen) odd() bool { return p.Float64() < p.evil }
+func (p *pen) odd() bool { return !p.leaf && p.Float64() < p.evil }
 
 // rare reports whether something is to be wrong that keeps all the rest from being seen.
-func (p *pen) rare() bool { return p.Float64() < p.evil*p.evil }
+func (p *pen) rare() bool { return !p.leaf && p.Float64() < p.evil*p.evil }
 
 // of returns a value of a kind, "" where none was seen.
 func (p *pen) of(kind string) string {
@@ -311,7 +314,7 @@ func (p *pen) headers(to *call) (list [][2]string) {
 // value writes JSON of a shape. kind is what it holds.
 func (p *pen) value(kind string, s *shape) string {
 	s = p.resolve(s)
-	if p.odd() && !(p.leaf && (s.Items != nil || s.Properties != nil)) {
+	if p.odd() || p.leaf && s.Items == nil && s.Properties == nil && p.Float64() < p.evil {
 		return p.wrong(s)
 	}
 	if s.OneOf != nil {
@@ -417,7 +420,7 @@ var wanted = []string{"to", "durationMs", "userId"}
 func (p *pen) chosen(s *shape) map[string]bool {
 	list := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(s.Properties)) { // in an order, so that a seed brings it back
-		list[name] = (slices.Contains(s.Required, name) || slices.Contains(wanted, name) || p.IntN(2) == 0) != (p.odd() && !p.leaf)
+		list[name] = (slices.Contains(s.Required, name) || slices.Contains(wanted, name) || p.IntN(2) == 0) != p.odd()
 	}
 	for _, names := range alternatives {
 		if slices.ContainsFunc(names, func(name string) bool { return s.Properties[name] == nil }) || p.odd() {
