@@ -144,7 +144,7 @@ func build(t *testing.T, db *store.DB, change func(*Config)) *built {
 }
 
 // grace is how long who is lost may take to come back.
-const grace = 50 * time.Millisecond
+const grace = 100 * time.Millisecond
 
 // run makes a house of c and runs it until stop.
 func (b *built) run(t *testing.T, c Config) {

@@ -55,6 +55,7 @@ func TestKeptWithinGrace(t *testing.T) {
 		}
 		other := b.arrive("anna", "7", "web") // another conference: not for this socket, but for what is limited to none
 		b.hears(other, "hello", 1)
+		b.hears(other, "receive_message", 1) // the last; what is on its way to one socket goes to the next one too
 		anna := b.arrive("anna", "42", "web")
 		b.arrive("carl", "42", "web")
 		b.hears(anna, "exam", 1)
