@@ -49,7 +49,8 @@ func TestAbuse(t *testing.T) {
 			checkDeeds(t, o, did)
 			t.Logf("%s: %s", o.Kind, did)
 		}
-		storetest.Show(t, "all abusers at once: p99 of the honest %v, and %v before; peak memory %d MiB", under.Round(time.Millisecond), baseline.Round(time.Millisecond), s.peak(t)>>20)
+		storetest.Show(t, "all abusers at once: p99 of the honest %v, and %v before; peak memory %d MiB", under.Round(time.Millisecond), baseline.Round(time.Millisecond),
+			s.peak(t)>>20)
 	}
 	if most := int64(storetest.Size(600, 300)) << 20; s.peak(t) > most {
 		t.Errorf("the server took %d MiB, allowed are %d", s.peak(t)>>20, most>>20)
@@ -84,7 +85,9 @@ func proveAbuse(t *testing.T, honest *audience, o order) {
 		storetest.EventuallyWithin(t, 40*time.Second, func() bool { return s.metric("rollcall_sockets") == float64(len(honest.members)) }, "sockets of abusers are left")
 	}
 	base, under := median(quiet), median(abused)
-	storetest.Show(t, "%s, %d rounds against a server without race detector, the abuser a process on the same 2 cores: p99 of %d honest clients %v, and %v without it (allowed is the double, or %v); the server was busy with %.2f cores, and %.2f without; its peak memory %d MiB; abuser: %s",
+	storetest.Show(t, "%s, %d rounds against a server without race detector, the abuser a process on the same 2 cores: "+
+		"p99 of %d honest clients %v, and %v without it (allowed is the double, or %v); "+
+		"the server was busy with %.2f cores, and %.2f without; its peak memory %d MiB; abuser: %s",
 		o.Kind, rounds, len(honest.members), under.Round(100*time.Microsecond), base.Round(100*time.Microsecond), fair, busy, idle, s.peak(t)>>20, all[len(all)-1])
 	if under > max(2*base, fair) {
 		t.Errorf("%s: p99 %v under abuse, %v without; per round %v and %v", o.Kind, under, base, abused, quiet)
@@ -98,7 +101,8 @@ func median(list []time.Duration) time.Duration {
 
 // String implements fmt.Stringer.
 func (d deeds) String() string {
-	return fmt.Sprintf("%d opened, %d of them ended by the server, the last after %v, %d sent, %d answers of which %d said rate_limited, statuses %v, in %v", d.Opened, d.Closed, d.Longest.Round(100*time.Millisecond), d.Sent, d.Answers, d.Limited, d.Statuses, d.Took.Round(100*time.Millisecond))
+	return fmt.Sprintf("%d opened, %d of them ended by the server, the last after %v, %d sent, %d answers of which %d said rate_limited, statuses %v, in %v", d.Opened,
+		d.Closed, d.Longest.Round(100*time.Millisecond), d.Sent, d.Answers, d.Limited, d.Statuses, d.Took.Round(100*time.Millisecond))
 }
 
 // abused starts an abuser. The function it returns waits for its end.

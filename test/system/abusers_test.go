@@ -95,7 +95,7 @@ func (a *abuser) socket(query string) (net.Conn, *bufio.Reader, error) {
 		return nil, nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(patient))
-	fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket&%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", query)
+	fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket&%s HTTP/1.1\r\nHost: x\r\n%s\r\n", query, toWebSocket)
 	r := bufio.NewReaderSize(conn, 1024)
 	resp, err := http.ReadResponse(r, nil)
 	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
@@ -263,7 +263,8 @@ func (a *abuser) slow() {
 			case i%8 == 3:
 				head = "POST /socket.io/?EIO=4&transport=polling&sid=" + a.session() + " HTTP/1.1\r\n" + length
 			default:
-				head = pickOf(i/2, "POST /api/v1/notices", "PATCH /api/v1/conferences/elsewhere/tree", "GET /api/v1/nodes", "GET /healthz", "GET /socket.io/?EIO=4&transport=polling", "GET /docs", "POST /no/such/page") + " HTTP/1.1\r\n" + length
+				head = pickOf(i/2, "POST /api/v1/notices", "PATCH /api/v1/conferences/elsewhere/tree", "GET /api/v1/nodes", "GET /healthz",
+					"GET /socket.io/?EIO=4&transport=polling", "GET /docs", "POST /no/such/page") + " HTTP/1.1\r\n" + length
 			}
 			a.drip(head)
 		})
@@ -359,7 +360,7 @@ func (a *abuser) bodies() {
 			_, _ = io.Copy(io.Discard, resp.Body)
 			_ = resp.Body.Close()
 			a.note(func(d *deeds) { d.Sent++; d.Statuses[resp.StatusCode]++ })
-			if !slices.Contains([]int{200, 201, 202, 400, 413, 422, 429}, resp.StatusCode) {
+			if !slices.Contains([]int{200, 201, 202, 400, 413, 422, 429, 503}, resp.StatusCode) { // the last two: later
 				a.trouble("%s %s of %d bytes was answered %d", one.method, one.path, len(one.body), resp.StatusCode)
 			}
 		}

@@ -112,7 +112,8 @@ func (v *visit) anyToken(user string) string {
 	case 4:
 		return token(v.t, user, func(s *auth.Signing) { s.Secret = "another-secret-that-signs-nothing-here" })
 	case 5:
-		head := base64.RawURLEncoding.EncodeToString([]byte(pick(v.grammar, `{"alg":"none"}`, `{"alg":"None","typ":"JWT"}`, `{"alg":"HS256","kid":"../../dev/null"}`, `{"alg":"RS256","jwk":{}}`, `{"alg":5}`, `{}`, "x")))
+		head := base64.RawURLEncoding.EncodeToString([]byte(pick(v.grammar, `{"alg":"none"}`, `{"alg":"None","typ":"JWT"}`, `{"alg":"HS256","kid":"../../dev/null"}`,
+			`{"alg":"RS256","jwk":{}}`, `{"alg":5}`, `{}`, "x")))
 		_, rest, _ := strings.Cut(v.goodToken(user), ".")
 		return head + "." + rest
 	case 6:

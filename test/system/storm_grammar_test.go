@@ -75,8 +75,10 @@ func (g *grammar) json(depth int) string {
 
 // text is a JSON string with something in it that has hurt somebody before.
 func (g *grammar) text() string {
-	return `"` + pick(g, "", "a", "hello", "null", "undefined", "0", "  ", `\u0000`, `\ud800`, `\u202e`, `\u2028`, "<script>alert(1)</script>", "=1+1", `\r\nlevel=ERROR`, `\u001b[31m`, "%s%n",
-		`'; DROP TABLE users; --`, "${jndi:ldap://x}", "会议", "e\u0301", "\U0001f600", "\xff\xfe", "\xed\xa0\x80", "../../etc/passwd", `\"`, "a\tb", "__proto__", "constructor") + `"`
+	return `"` + pick(g, "", "a", "hello", "null", "undefined", "0", "  ", `\u0000`, `\ud800`, `\u202e`, `\u2028`, "<script>alert(1)</script>", "=1+1", `\r\nlevel=ERROR`,
+		`\u001b[31m`, "%s%n",
+		`'; DROP TABLE users; --`, "${jndi:ldap://x}", "会议", "e\u0301", "\U0001f600", "\xff\xfe", "\xed\xa0\x80", "../../etc/passwd", `\"`, "a\tb", "__proto__",
+		"constructor") + `"`
 }
 
 // who and where are ids as JSON: mostly of the storm, else anything.
@@ -159,8 +161,10 @@ func (g *grammar) credential() string {
 }
 
 // stormEvents are all that clients may send, the dear ones less often.
-var stormEvents = []string{"jywsping", "jywsping", "jywsping", "roster", "roster", "user_login", "leave", "watch", "unwatch", "tree_resync", "tree_resync", "receive_client_event", "chat message",
-	"chat_history", "direct_message", "todo", "notice_ack", "notice_read", "inbox", "inbox", "sign_in", "same_screen", "reauth", "no_such_event", "note_tree", "welcome", ""}
+var stormEvents = []string{"jywsping", "jywsping", "jywsping", "jywsping", "jywsping", "jywsping", "roster", "roster", "user_login", "leave", "watch", "watch", "unwatch", "unwatch",
+	"tree_resync", "tree_resync", "tree_resync", "receive_client_event", "chat message", "chat_history",
+	"direct_message", "todo", "notice_ack", "notice_read", "inbox", "sign_in", "same_screen", "reauth", "reauth",
+	"no_such_event", "no_such_event", "note_tree", "welcome", "", ""}
 
 // arguments are what comes behind the name of an event, each with its comma.
 func (g *grammar) arguments(event string) string {

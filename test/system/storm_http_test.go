@@ -25,8 +25,10 @@ func (v *visit) query(transport string) string {
 		"transport=" + pick(v.grammar, transport, transport, "websocket", "polling", "", "jsonp", "webtransport", "polling&transport=websocket", "WebSocket"),
 	}
 	for range v.IntN(8) {
-		key := pick(v.grammar, "userId", "userId", "conferenceId", "conferenceId", "clientType", "deviceId", "is_system", "userName", "tree", "sid", "t", "j", "b64", "token", "userId[]", "userId[0]", "__proto__", "user%49d", "x")
-		value := pick(v.grammar, v.user(), v.room(), "", "null", "undefined", "0", "%00", "%zz", "%", "a%0d%0aSet-Cookie:x", "%F0%9F%98%80", "%ff%fe", "a+b", "a%2fb", "..", "full", "patch", "1", strings.Repeat("q", pick(v.grammar, 64, 65, 4000, 20_000)))
+		key := pick(v.grammar, "userId", "userId", "conferenceId", "conferenceId", "clientType", "deviceId", "is_system", "userName", "tree", "sid", "t", "j", "b64", "token",
+			"userId[]", "userId[0]", "__proto__", "user%49d", "x")
+		value := pick(v.grammar, v.user(), v.room(), "", "null", "undefined", "0", "%00", "%zz", "%", "a%0d%0aSet-Cookie:x", "%F0%9F%98%80", "%ff%fe", "a+b", "a%2fb", "..",
+			"full", "patch", "1", strings.Repeat("q", pick(v.grammar, 64, 65, 4000, 20_000)))
 		if key == "sid" {
 			value = v.sid()
 		}
@@ -50,8 +52,10 @@ func line(text string) string {
 func (v *visit) head() string {
 	var lines strings.Builder
 	for range v.IntN(5) {
-		name := pick(v.grammar, "Origin", "Cookie", "Authorization", "X-Forwarded-For", "X-Real-IP", "User-Agent", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Accept-Encoding", "Referer", "X-API-Key", "Idempotency-Key", "If-Match", "Forwarded")
-		value := pick(v.grammar, "", "null", "http://"+v.host, "https://evil.example", "10.0.0.1, 1.2.3.4", "a=b; rollcall=x", "Bearer", "Bearer x", "Basic Og==", "permessage-deflate", "gzip", `"1"`, "*", "\x1b[31m", strings.Repeat("h", pick(v.grammar, 10, 8000)))
+		name := pick(v.grammar, "Origin", "Cookie", "Authorization", "X-Forwarded-For", "X-Real-IP", "User-Agent", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol",
+			"Accept-Encoding", "Referer", "X-API-Key", "Idempotency-Key", "If-Match", "Forwarded")
+		value := pick(v.grammar, "", "null", "http://"+v.host, "https://evil.example", "10.0.0.1, 1.2.3.4", "a=b; rollcall=x", "Bearer", "Bearer x", "Basic Og==",
+			"permessage-deflate", "gzip", `"1"`, "*", "\x1b[31m", strings.Repeat("h", pick(v.grammar, 10, 8000)))
 		if v.token != nil && name == "Authorization" && v.chance(70) {
 			value = "Bearer " + v.token(v.user())
 		}
@@ -73,7 +77,7 @@ func (v *visit) handshakes() {
 			continue
 		}
 		if v.chance(20) {
-			v.interrupted("GET /socket.io/?" + query + " HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+			v.interrupted("GET /socket.io/?" + query + " HTTP/1.1\r\nHost: x\r\n" + toWebSocket + "\r\n")
 			continue
 		}
 		if l, err := v.dialLink(query, v.head()); err == nil {
@@ -83,9 +87,12 @@ func (v *visit) handshakes() {
 }
 
 // stormPaths are asked for besides that of the sockets.
-var stormPaths = []string{"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/room", "/admin", "/favicon.ico", "/socket.io", "/socket.io/socket.io.js", "//socket.io//", "/socket.io/../metrics", "/%2e%2e/%00",
-	"/api/v1/conferences/room1/tree", "/api/v1/conferences/room2/presence", "/api/v1/presence", "/api/v1/notices?limit=1", "/api/v1/users/storm1/inbox", "/api/v1/conferences/room1/tree/push", "/api/v1/push", "/api/v1/push/all",
-	"/api/v1/notices", "/api/v1/users/storm2/kick", "/api", "/api/v1/nodes", "/api/v1/explain?userId=storm1", "/debug/pprof/cmdline", "*", "http://other.example/healthz", "healthz", ""}
+var stormPaths = []string{"/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/room", "/admin", "/favicon.ico", "/socket.io", "/socket.io/socket.io.js",
+	"//socket.io//", "/socket.io/../metrics", "/%2e%2e/%00",
+	"/api/v1/conferences/room1/tree", "/api/v1/conferences/room2/presence", "/api/v1/presence", "/api/v1/notices?limit=1", "/api/v1/users/storm1/inbox",
+	"/api/v1/conferences/room1/tree/push", "/api/v1/push", "/api/v1/push/all",
+	"/api/v1/notices", "/api/v1/users/storm2/kick", "/api", "/api/v1/nodes", "/api/v1/explain?userId=storm1", "/debug/pprof/cmdline", "*", "http://other.example/healthz",
+	"healthz", ""}
 
 // request is an HTTP request of which any part may be wrong.
 func (v *visit) request() string {
@@ -93,13 +100,17 @@ func (v *visit) request() string {
 	if v.chance(50) {
 		path = "/socket.io/?" + v.query("polling")
 	}
-	body := pick(v.grammar, "", "40", v.event().text, v.json(2), `{"users":["storm1"],"message":`+v.json(1)+`}`, `{"to":{"users":["storm1"]},"body":`+v.text()+`}`, strings.Repeat("b", pick(v.grammar, 1000, 66_000, 270_000)))
-	method := pick(v.grammar, "GET", "GET", "GET", "POST", "POST", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "G\x00T", "", strings.Repeat("M", 3000))
+	body := pick(v.grammar, "", "40", v.event().text, v.json(2), `{"users":["storm1"],"message":`+v.json(1)+`}`, `{"to":{"users":["storm1"]},"body":`+v.text()+`}`,
+		strings.Repeat("b", pick(v.grammar, 1000, 66_000, 270_000)))
+	method := pick(v.grammar, "GET", "GET", "GET", "POST", "POST", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get", "G\x00T", "",
+		strings.Repeat("M", 3000))
 	if method == "DELETE" || method == "PUT" {
 		path = "/socket.io/?" + v.query("polling")
 	}
-	head := v.head() + pick(v.grammar, "", "Content-Type: application/json\r\n", "Content-Type: text/plain\r\n", "Content-Type: application/octet-stream\r\n", "Content-Type: multipart/form-data; boundary=x\r\n", "Content-Type: \xff\r\n")
-	head += pick(v.grammar, "", "", "", "Connection: close\r\n", "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n", "Upgrade: websocket\r\n", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n", "Expect: 100-continue\r\n", "Expect: more\r\n",
+	head := v.head() + pick(v.grammar, "", "Content-Type: application/json\r\n", "Content-Type: text/plain\r\n", "Content-Type: application/octet-stream\r\n",
+		"Content-Type: multipart/form-data; boundary=x\r\n", "Content-Type: \xff\r\n")
+	head += pick(v.grammar, "", "", "", "Connection: close\r\n", "Connection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n", "Upgrade: websocket\r\n",
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n", "Expect: 100-continue\r\n", "Expect: more\r\n",
 		"no colon\r\n", " folded: yes\r\n", "a\x00b: c\r\n", "Host: two\r\n", "Content-Encoding: gzip\r\n", "Huge: "+strings.Repeat("h", pick(v.grammar, 30_000, 60_000))+"\r\n")
 	switch v.IntN(8) {
 	case 0:
@@ -109,12 +120,14 @@ func (v *visit) request() string {
 		head += fmt.Sprintf("Content-Length: %d\r\nTransfer-Encoding: chunked\r\n", len(body))
 		body = v.chunked(body)
 	case 2:
-		head += "Content-Length: " + pick(v.grammar, "-1", "x", "1e3", "0x10", fmt.Sprint(len(body)+1), fmt.Sprint(len(body)/2), "99999999999999999999", "0", "70000", "5\r\nContent-Length: 6") + "\r\n"
+		head += "Content-Length: " + pick(v.grammar, "-1", "x", "1e3", "0x10", fmt.Sprint(len(body)+1), fmt.Sprint(len(body)/2), "99999999999999999999", "0", "70000",
+			"5\r\nContent-Length: 6") + "\r\n"
 	case 3:
 	default:
 		head += fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	}
-	return method + " " + path + " " + pick(v.grammar, "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "HTTP/1.9", "http/1.1", "") + pick(v.grammar, "\r\n", "\r\n", "\r\n", "\n") +
+	return method + " " + path + " " + pick(v.grammar, "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "HTTP/1.9", "http/1.1",
+		"") + pick(v.grammar, "\r\n", "\r\n", "\r\n", "\n") +
 		pick(v.grammar, "Host: x\r\n", "Host: x\r\n", "Host: x\r\n", "", "Host: a b\r\n", "Host: \x00\r\n") + head + "\r\n" + body
 }
 

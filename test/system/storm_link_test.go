@@ -38,6 +38,9 @@ type link struct {
 	sentTo bool       // home: the server said goodbye first
 }
 
+// toWebSocket is what the head of a request says that asks for a WebSocket.
+const toWebSocket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
 // errRefused is a WebSocket that the server did not open.
 var errRefused = errors.New("no WebSocket was opened")
 
@@ -49,7 +52,7 @@ func (v *visit) dialLink(query, head string) (*link, error) {
 	}
 	_ = conn.SetDeadline(time.Now().Add(patient))
 	v.note("websocket request", query)
-	_, err = fmt.Fprintf(conn, "GET /socket.io/?%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", query, v.host, head)
+	_, err = fmt.Fprintf(conn, "GET /socket.io/?%s HTTP/1.1\r\nHost: %s\r\n%s%s\r\n", query, v.host, toWebSocket, head)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
@@ -66,7 +69,8 @@ func (v *visit) dialLink(query, head string) (*link, error) {
 		return nil, errRefused
 	}
 	_ = conn.SetDeadline(time.Time{})
-	l := &link{Conn: conn, v: v, eio3: strings.Contains(query, "EIO=3"), opened: make(chan string, 1), in: make(chan struct{}), probed: make(chan struct{}), out: make(chan struct{}), answers: make(chan uint64, 64)}
+	l := &link{Conn: conn, v: v, eio3: strings.Contains(query, "EIO=3"), opened: make(chan string, 1), in: make(chan struct{}), probed: make(chan struct{}),
+		out: make(chan struct{}), answers: make(chan uint64, 64)}
 	v.links.Go(func() { l.listen(r) })
 	return l, nil
 }

@@ -66,7 +66,7 @@ func (g *grammar) connect() packet {
 
 // message is a Socket.IO packet of any type, with the attachments that it should have or has not.
 func (g *grammar) message() []packet {
-	name := pick(g, append(stormEvents, "connect", "disconnect", "connect_error", "newListener", "error")...)
+	name := pick(g, append(stormEvents, "connect", "disconnect", "connect_error", "disconnecting", "newListener", "error")...)
 	array := `["` + name + `"` + g.arguments(name) + `]`
 	switch g.IntN(12) {
 	case 0:

@@ -180,7 +180,8 @@ func (v *visit) upgrades() {
 	}
 	defer func() { <-poll }()
 	for range 1 + v.IntN(8) {
-		one := pick(v.grammar, packet{kind: "ping", text: "2probe"}, packet{kind: "upgrade", text: "5"}, packet{kind: "ping", text: "2"}, packet{kind: "pong", text: "3probe"}, packet{kind: "noop", text: "6"}, v.event(), v.any()[0])
+		one := pick(v.grammar, packet{kind: "ping", text: "2probe"}, packet{kind: "upgrade", text: "5"}, packet{kind: "ping", text: "2"}, packet{kind: "pong", text: "3probe"},
+			packet{kind: "noop", text: "6"}, v.event(), v.any()[0])
 		if v.chance(20) {
 			p.post(true, v.any()...)
 		}

@@ -62,8 +62,9 @@ func stormSeed(t *testing.T) uint64 {
 // connections of the well-behaved, and be as small afterwards as before.
 func TestPacketStorm(t *testing.T) {
 	seed := stormSeed(t)
-	quick := settings{"log.format": "json", "debug.pprof": "true", "auth.cookie_name": "rollcall", "presence.grace": "1s", "socket.connect_timeout": stormTimeout.String(), "socket.upgrade_timeout": stormTimeout.String(),
-		"socket.ping_interval": "1s", "socket.ping_timeout": stormTimeout.String(), "socket.eio3_ping_interval": "1s", "socket.eio3_ping_timeout": stormTimeout.String()}
+	quick := settings{"log.format": "json", "debug.pprof": "true", "auth.cookie_name": "rollcall", "presence.grace": "1s", "socket.connect_timeout": stormTimeout.String(),
+		"socket.upgrade_timeout": stormTimeout.String(),
+		"socket.ping_interval":   "1s", "socket.ping_timeout": stormTimeout.String(), "socket.eio3_ping_interval": "1s", "socket.eio3_ping_timeout": stormTimeout.String()}
 	for _, part := range []struct {
 		name, dialect string
 		packets       int
@@ -97,7 +98,8 @@ type size struct{ goroutines, descriptors, heap, resident float64 }
 func (s *server) measured() size {
 	s.t.Helper()
 	s.must("GET", "/debug/pprof/heap?gc=1", nil, nil)
-	return size{s.metric("rollcall_go_goroutines"), s.metric("rollcall_process_open_fds"), s.metric("rollcall_go_memstats_heap_inuse_bytes"), s.metric("rollcall_process_resident_memory_bytes")}
+	return size{s.metric("rollcall_go_goroutines"), s.metric("rollcall_process_open_fds"), s.metric("rollcall_go_memstats_heap_inuse_bytes"),
+		s.metric("rollcall_process_resident_memory_bytes")}
 }
 
 // rage sends that many packets and looks at what they have done.
@@ -129,7 +131,9 @@ func (w *storm) rage(packets int64) {
 	for _, fault := range w.faults {
 		w.t.Errorf("ROLLCALL_TEST_SEED=%d: %s", w.seed, tail(fault, 8000))
 	}
-	storetest.Show(w.t, "%d packets in %d visits (%s), %.0f of them taken as events; HTTP statuses %v; 0 panics, 0 answers of 5xx (501 and 505 are net/http's, to what is no request); an honest client went in, spoke and left %d times meanwhile, the slowest in %v; %d connections timed out because the machine was too slow; goroutines %.0f -> %.0f, descriptors %.0f -> %.0f, heap in use %.1f -> %.1f MiB, resident %.0f -> %.0f MiB between a fifth of the packets and all",
+	storetest.Show(w.t, "%d packets in %d visits (%s), %.0f of them taken as events; HTTP statuses %v; 0 panics, 0 answers of 5xx (501 and 505 are net/http's, to what is no request); "+
+		"an honest client went in, spoke and left %d times meanwhile, the slowest in %v; %d connections timed out because the machine was too slow; "+
+		"goroutines %.0f -> %.0f, descriptors %.0f -> %.0f, heap in use %.1f -> %.1f MiB, resident %.0f -> %.0f MiB between a fifth of the packets and all",
 		w.sent.Load(), w.visits.Load(), counted(w.kinds), w.s.total("rollcall_client_events_total"), w.statuses, rounds, slowest.Round(time.Millisecond), w.late,
 		before.goroutines, after.goroutines, before.descriptors, after.descriptors, before.heap/(1<<20), after.heap/(1<<20), before.resident/(1<<20), after.resident/(1<<20))
 }
@@ -161,16 +165,17 @@ func (w *storm) visit(number uint64) {
 	}
 	ways := []struct {
 		name string
-		go_  func()
+		do   func()
 		of   int
 	}{
-		{"polite", v.polite, 25}, {"polls", v.polls, 8}, {"wild", v.wild, 34}, {"frames", v.frames, 10}, {"clumsy", v.clumsy, 8}, {"upgrades", v.upgrades, 5}, {"handshakes", v.handshakes, 4}, {"requests", v.requests, 6},
+		{"polite", v.polite, 25}, {"polls", v.polls, 8}, {"wild", v.wild, 34}, {"frames", v.frames, 10}, {"clumsy", v.clumsy, 8}, {"upgrades", v.upgrades, 5},
+		{"handshakes", v.handshakes, 4}, {"requests", v.requests, 6},
 	}
 	n := v.IntN(100)
 	for _, way := range ways {
 		if n -= way.of; n < 0 {
 			v.name = way.name
-			way.go_()
+			way.do()
 			return
 		}
 	}
