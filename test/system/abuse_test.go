@@ -85,7 +85,7 @@ func proveAbuse(t *testing.T, honest *audience, o order) {
 		storetest.EventuallyWithin(t, 40*time.Second, func() bool { return s.metric("rollcall_sockets") == float64(len(honest.members)) }, "sockets of abusers are left")
 	}
 	base, under := median(quiet), median(abused)
-	storetest.Show(t, "%s, %d rounds against a server without race detector, the abuser a process on the same 2 cores: "+
+	storetest.Show(t, "%s, %d rounds against a server without race detector, the abuser a process at low priority on the same 2 cores: "+
 		"p99 of %d honest clients %v, and %v without it (allowed is the double, or %v); "+
 		"the server was busy with %.2f cores, and %.2f without; its peak memory %d MiB; abuser: %s",
 		o.Kind, rounds, len(honest.members), under.Round(100*time.Microsecond), base.Round(100*time.Microsecond), fair, busy, idle, s.peak(t)>>20, all[len(all)-1])
@@ -101,8 +101,8 @@ func median(list []time.Duration) time.Duration {
 
 // String implements fmt.Stringer.
 func (d deeds) String() string {
-	return fmt.Sprintf("%d opened, %d of them ended by the server, the last after %v, %d sent, %d answers of which %d said rate_limited, statuses %v, in %v", d.Opened,
-		d.Closed, d.Longest.Round(100*time.Millisecond), d.Sent, d.Answers, d.Limited, d.Statuses, d.Took.Round(100*time.Millisecond))
+	return fmt.Sprintf("%d opened, %d of them ended by the server, the last after %v (%d later than 13s), %d sent, %d answers of which %d said rate_limited, statuses %v, in %v", d.Opened,
+		d.Closed, d.Longest.Round(100*time.Millisecond), d.Late, d.Sent, d.Answers, d.Limited, d.Statuses, d.Took.Round(100*time.Millisecond))
 }
 
 // abused starts an abuser. The function it returns waits for its end.
@@ -113,7 +113,8 @@ func (s *server) abused(o order) (end func() deeds) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0])
+	// An abuser has a machine of its own. Here it has what the others leave of this one, or its own work would be measured.
+	cmd := exec.Command("nice", "-n", "19", os.Args[0])
 	cmd.Env = append(os.Environ(), abuserVar+"="+string(text))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -143,7 +144,9 @@ func checkDeeds(t *testing.T, o order, did deeds) {
 	if did.Trouble != "" {
 		t.Errorf("%s: %s", o.Kind, did.Trouble)
 	}
-	bound := map[string]time.Duration{"flood": 8 * time.Second, "handshakes": 15 * time.Second, "slow": 15 * time.Second}[o.Kind]
+	// Flood and timeouts end the rest after 5 s and 10 s. A handshake whose connect timeout meets its first heartbeat is, once in
+	// thousands, ended by the timeout of that.
+	bound := map[string]time.Duration{"flood": 8 * time.Second, "handshakes": 23 * time.Second, "slow": 15 * time.Second}[o.Kind]
 	switch {
 	case o.Kind == "flood" && (did.Closed < 1 || did.Limited == 0 || did.Sent < o.N):
 		t.Errorf("the flood was not stopped: %s", did)
@@ -152,8 +155,8 @@ func checkDeeds(t *testing.T, o order, did deeds) {
 	case (o.Kind == "handshakes" || o.Kind == "slow") && (did.Opened != o.N || did.Closed != o.N):
 		t.Errorf("%s of %d were not all ended: %s", o.Kind, o.N, did)
 	}
-	if bound > 0 && did.Longest > bound {
-		t.Errorf("%s: one lasted %v, allowed are %v", o.Kind, did.Longest, bound)
+	if bound > 0 && (did.Longest > bound || did.Late > 1+o.N/1000) {
+		t.Errorf("%s: one lasted %v, allowed are %v; %d were late", o.Kind, did.Longest, bound, did.Late)
 	}
 }
 

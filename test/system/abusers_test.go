@@ -35,6 +35,7 @@ type deeds struct {
 	Opened   int           // connections or sessions
 	Closed   int           // those of them that the server ended
 	Longest  time.Duration // until it did
+	Late     int           // those for which it took longer than any timeout
 	Sent     int           // events or requests
 	Answers  int           // to events
 	Limited  int           // answers that said so
@@ -85,7 +86,12 @@ func (a *abuser) trouble(format string, args ...any) {
 
 // ended notes that the server has ended what was opened at some time.
 func (a *abuser) ended(opened time.Time) {
-	a.note(func(d *deeds) { d.Closed, d.Longest = d.Closed+1, max(d.Longest, time.Since(opened)) })
+	a.note(func(d *deeds) {
+		took := time.Since(opened)
+		if d.Closed, d.Longest = d.Closed+1, max(d.Longest, took); took > 13*time.Second {
+			d.Late++
+		}
+	})
 }
 
 // socket opens a WebSocket by hand and returns a reader behind its OPEN.
@@ -185,8 +191,8 @@ func (a *abuser) listen(r *bufio.Reader) {
 	a.note(func(d *deeds) { d.Answers, d.Limited = d.Answers+answers, d.Limited+limited })
 }
 
-// handshakes opens N sessions that never send a CONNECT, WebSockets and long-polling in turn, and waits for the server to end
-// them all.
+// handshakes opens N sessions that never send a CONNECT, a thousand a second, WebSockets and long-polling in turn, and waits for
+// the server to end them all. It takes as long to open 10,000 as the server takes to end the first: all are open at the same time.
 func (a *abuser) handshakes() {
 	var (
 		all   sync.WaitGroup
@@ -195,7 +201,9 @@ func (a *abuser) handshakes() {
 		agent = &http.Client{Timeout: patient, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	)
 	base := "http://" + a.Host + "/socket.io/?EIO=4&transport=polling"
+	begin := time.Now()
 	parallel(a.N, 64, func(i int) {
+		<-time.After(time.Until(begin.Add(time.Duration(i) * time.Millisecond)))
 		opened := time.Now()
 		if i%2 == 0 {
 			conn, r, err := a.socket("userId=nobody")
