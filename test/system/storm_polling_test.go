@@ -31,7 +31,6 @@ func (v *visit) begin() *session {
 		v.fail("a good handshake was answered %d %.200q", status, text)
 		return nil
 	}
-	v.remember(sid)
 	p.query = encoded(append(query, "transport", "polling", "sid", sid)...)
 	begin := time.Now()
 	if !p.eio3 && !p.post(false, packet{kind: "connect", text: "40" + auth}) || !p.await("40") {
@@ -40,6 +39,7 @@ func (v *visit) begin() *session {
 		}
 		return nil
 	}
+	v.remember(sid) // only now: whoever knows the sid may end the session, and that is no fault of the server
 	return p
 }
 
