@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"internal/store":  0,
 
 	"internal/auth":     1,
+	"internal/cluster":  1,
 	"internal/notice":   1,
 	"internal/presence": 1,
 	"internal/webhook":  1,

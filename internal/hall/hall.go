@@ -1,7 +1,7 @@
-// Package hall has the words for sockets of this node: who is addressed, and who was reached.
+// Package hall has the words for sockets: who is addressed, who was reached, and what one node says to another.
 package hall
 
-// Socket is one socket of this node.
+// Socket is one socket, of this node unless Node says otherwise.
 type Socket struct {
 	SessionID    string // "" of nobody and of system clients
 	UserID       string // "" of nobody
@@ -10,10 +10,11 @@ type Socket struct {
 	ClientType   string
 	DeviceID     string
 	IP           string
-	System       bool // it watches, and has no presence
+	System       bool   // it watches, and has no presence
+	Node         string // where it is; "" is here
 }
 
-// Audience names sockets of this node: those of Users, of Sessions, of Aliases, in the Lobby, or All of them. The other
+// Audience names sockets, of this node or of all: those of Users, of Sessions, of Aliases, in the Lobby, or All of them. The other
 // fields narrow it.
 type Audience struct {
 	Users    []string
@@ -39,4 +40,12 @@ func Users(sockets []Socket) []string {
 		}
 	}
 	return list
+}
+
+// Letter is something for the sockets of other nodes.
+type Letter struct {
+	To   string // the only node it is for; "" is all of them
+	Mine bool   // also for the node that posts it, which so hears it in the same order as the others
+	Kind string // which the receiver knows; at most 16 characters
+	Body []byte // JSON
 }

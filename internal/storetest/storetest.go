@@ -23,11 +23,27 @@ func Each(t *testing.T, fn func(t *testing.T, db *store.DB)) {
 	t.Run("mariadb", func(t *testing.T) { fn(t, Open(t, store.MySQL)) })
 }
 
+// EachFor is Each with databases that may take longer over a transaction, for tests of a size that slow machines need time for.
+func EachFor(t *testing.T, timeout time.Duration, fn func(t *testing.T, db *store.DB)) {
+	t.Helper()
+	for name, dialect := range map[string]string{"sqlite": store.SQLite, "mariadb": store.MySQL} {
+		t.Run(name, func(t *testing.T) {
+			c := DSN(t, dialect)
+			c.Timeout = timeout
+			fn(t, migrated(t, OpenConfig(t, c)))
+		})
+	}
+}
+
 // Open returns an empty, migrated database of the dialect, which is closed and dropped when t ends.
 func Open(t testing.TB, dialect string) *store.DB {
 	t.Helper()
-	db := OpenConfig(t, DSN(t, dialect))
-	if err := migrations.Up(t.Context(), db.SQL(), dialect); err != nil {
+	return migrated(t, OpenConfig(t, DSN(t, dialect)))
+}
+
+func migrated(t testing.TB, db *store.DB) *store.DB {
+	t.Helper()
+	if err := migrations.Up(t.Context(), db.SQL(), db.Dialect()); err != nil {
 		t.Fatalf("migrate test database: %v", err)
 	}
 	return db

@@ -1,0 +1,27 @@
+-- +goose Up
+
+-- Letters between nodes. An SQLite file has one node, so nobody writes any; the table is here so that both dialects are alike.
+CREATE TABLE mailbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    from_node TEXT NOT NULL DEFAULT '',
+    to_node TEXT NOT NULL DEFAULT '',
+    kind TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+);
+CREATE INDEX mailbox_created_idx ON mailbox (created_at);
+
+-- The names that sockets gave themselves by user_login. One node finds its own in memory; see mailbox.
+CREATE TABLE socket_aliases (
+    socket_id TEXT NOT NULL PRIMARY KEY,
+    alias TEXT NOT NULL,
+    user_id TEXT NOT NULL DEFAULT '',
+    node_id TEXT NOT NULL,
+    epoch INTEGER NOT NULL
+);
+CREATE INDEX socket_aliases_alias_idx ON socket_aliases (alias);
+CREATE INDEX socket_aliases_node_idx ON socket_aliases (node_id, epoch);
+
+-- +goose Down
+DROP TABLE socket_aliases;
+DROP TABLE mailbox;
