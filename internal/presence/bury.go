@@ -11,10 +11,10 @@ import (
 
 // succeed closes the sessions of old, the row of this node before this run, and takes its place. In this order:
 // with the row goes the only word of when the node was last heard of, which is when those sessions ended.
-func (p *Presence) succeed(ctx context.Context, old nodeRow) error {
+func (p *Presence) succeed(ctx context.Context, old nodeRow) (nodeRow, error) {
 	if old.ID != "" {
 		if err := p.bury(ctx, &old); fault.Is(err, fault.Unavailable) {
-			return err
+			return nodeRow{}, err
 		} else if err != nil { // whatever it is, it must not keep the node from serving: others find these sessions
 			p.trouble.note("close the sessions of the run before", unlessTaken(err))
 		}

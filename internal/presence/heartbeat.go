@@ -62,13 +62,14 @@ func (p *Presence) beat(ctx context.Context) error {
 
 // watch looks at the other nodes once, and claims those that have been still for long enough.
 func (p *Presence) watch(ctx context.Context, w *watch) error {
-	var rows []nodeRow
-	err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		return tx.Where("state = ? AND id <> ?", nodeUp, p.cfg.Node).Find(&rows).Error
-	})
+	began := time.Now()
+	rows, err := p.others(ctx)
 	if err != nil {
 		w.blink()
-		return fmt.Errorf("read heartbeats: %w", err)
+		return err
+	}
+	if len(rows) == 0 {
+		p.alone(began)
 	}
 	for _, n := range w.look(rows, time.Now()) {
 		if err := p.claim(ctx, n); err != nil {
@@ -76,6 +77,38 @@ func (p *Presence) watch(ctx context.Context, w *watch) error {
 		}
 	}
 	return nil
+}
+
+// others reads the rows of the other nodes that serve.
+func (p *Presence) others(ctx context.Context) (rows []nodeRow, err error) {
+	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+		return tx.Where("state = ? AND id <> ?", nodeUp, p.cfg.Node).Find(&rows).Error
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read heartbeats: %w", err)
+	}
+	return rows, nil
+}
+
+// aloneFor is how long a node that saw no other one may rely on that. A new one waits for twice as long before it lets
+// anybody in.
+func (p *Presence) aloneFor() time.Duration { return 3 * p.watchEvery() }
+
+// alone notes that at a moment no other node served.
+func (p *Presence) alone(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.epoch != 0 { // an expelled node is one that others know nothing of
+		p.aloneUntil = at.Add(p.aloneFor())
+	}
+}
+
+// Alone reports whether surely no other node has sockets, nor will have any that was let in before now: none served a moment ago,
+// and one that has begun since is still waiting. It does not ask the database.
+func (p *Presence) Alone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Now().Before(p.aloneUntil)
 }
 
 // claim calls a node dead, unless it has moved or somebody else was first.

@@ -78,7 +78,10 @@ func (p *Presence) takePlace(ctx context.Context, rival *twin) (taken bool, err 
 	case alive && known && time.Since(rival.seen) < p.cfg.NodeTimeout:
 		return false, nil
 	}
-	err = p.succeed(ctx, old)
+	row, err := p.succeed(ctx, old)
+	if err == nil {
+		err = p.makeKnown(ctx, row)
+	}
 	return err == nil, err
 }
 
@@ -104,9 +107,8 @@ func (p *Presence) self(ctx context.Context) (row nodeRow, now int64, err error)
 }
 
 // enroll replaces old, which must not have changed since it was read, by a row of a new epoch.
-func (p *Presence) enroll(ctx context.Context, old nodeRow) error {
-	var row nodeRow
-	err := p.cfg.DB.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
+func (p *Presence) enroll(ctx context.Context, old nodeRow) (row nodeRow, err error) {
+	err = p.cfg.DB.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
 		var now int64
 		if err := tx.Raw("SELECT " + clock(tx)).Scan(&now).Error; err != nil {
 			return fmt.Errorf("read the clock: %w", err)
@@ -120,8 +122,20 @@ func (p *Presence) enroll(ctx context.Context, old nodeRow) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	return row, err
+}
+
+// makeKnown begins the life of this node in an epoch. If others serve, it waits until each of them has seen its row, or knows
+// that it has not looked for too long: see Alone. Each writes its row first and looks for others after, so of two that
+// begin at the same moment at least one sees the other, and the other will be seen before it says that it is alone.
+func (p *Presence) makeKnown(ctx context.Context, row nodeRow) error {
+	others, err := p.others(ctx)
+	if err != nil || len(others) > 0 { // who cannot look takes it that there are some
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(2 * p.aloneFor()):
+		}
 	}
 	p.mu.Lock()
 	p.epoch = row.Epoch
@@ -198,6 +212,7 @@ func (p *Presence) expel(epoch int64) {
 	p.epoch = 0
 	lost := len(p.held)
 	clear(p.held)
+	p.aloneUntil = time.Time{}
 	p.mu.Unlock()
 	p.meters.expelled.Inc()
 	p.cfg.Log.Warn("this node was called dead by another one and starts over", "node", p.cfg.Node, "epoch", epoch, "sessions", lost)

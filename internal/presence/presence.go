@@ -26,7 +26,7 @@ const (
 	flushTimeout   = 3 * time.Second // how long a stop waits for what is still to be written
 )
 
-// Config is what a Presence needs. Record, Changed, Expelled, Log and Metrics may be nil.
+// Config is what a Presence needs. Record, Changed, Expelled, Ended, Log and Metrics may be nil.
 type Config struct {
 	DB          *store.DB
 	Node        string        // id of this process among those that share the database
@@ -43,6 +43,9 @@ type Config struct {
 	// Expelled is called when this node was called dead by another: all its sessions are closed, and so must be
 	// its sockets. It must not block.
 	Expelled func()
+	// Ended is called with sessions of this process that another node has ended for good, where nobody has told this one so:
+	// their sockets must be ended too. It must not block.
+	Ended func(sessionIDs []string)
 
 	Net     *rescue.Net // catches panics of the background; nil: one of its own
 	Log     *slog.Logger
@@ -70,6 +73,8 @@ type Presence struct {
 	mu    sync.Mutex // guards what follows
 	epoch int64      // of this node; 0 while it is not registered
 	held  map[string]*hold
+	// aloneUntil is until when no other node can have sockets; see Alone.
+	aloneUntil time.Time
 }
 
 // hold is one session of this process. Presence.mu guards it, but refused, which belongs to the writer.

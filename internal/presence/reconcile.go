@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -48,10 +49,52 @@ func (p *Presence) compare(ctx context.Context) error {
 		return fmt.Errorf("read own sessions: %w", err)
 	}
 	ops := p.differences(rows, epoch, time.Now())
+	if ops, err = p.withoutEnded(ctx, ops); err != nil {
+		return err
+	}
 	for _, o := range ops {
 		p.meters.healed.WithLabelValues(healing[o.kind]).Inc()
 	}
 	return p.submit(ctx, ops)
+}
+
+// withoutEnded takes out of ops the sessions that are to be opened again and were closed for good by somebody, and has
+// their sockets ended: a kick that was carried out on another node, of which this one has not heard.
+func (p *Presence) withoutEnded(ctx context.Context, ops []*op) ([]*op, error) {
+	var missing []string
+	for _, o := range ops {
+		if o.kind == reopen {
+			missing = append(missing, o.row.ID)
+		}
+	}
+	var ended []string
+	err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+		ended = nil
+		for some := range slices.Chunk(missing, chunk) {
+			var rows []sessionRow
+			if err := tx.Select("id", "reason").Where("id IN ? AND closed_at IS NOT NULL", some).Find(&rows).Error; err != nil {
+				return err
+			}
+			for _, r := range rows {
+				if Polite(r.Reason) {
+					ended = append(ended, r.ID)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sessions that are missing: %w", err)
+	}
+	if len(ended) == 0 {
+		return ops, nil
+	}
+	p.meters.healed.WithLabelValues("ended").Add(float64(len(ended)))
+	p.forget(ended...)
+	if p.cfg.Ended != nil {
+		p.cfg.Net.Call("end sockets", func() { p.cfg.Ended(ended) })
+	}
+	return slices.DeleteFunc(ops, func(o *op) bool { return o.kind == reopen && slices.Contains(ended, o.row.ID) }), nil
 }
 
 // differences returns what is to be done about rows, which were read before the sessions held are looked at
