@@ -58,7 +58,7 @@ type standings interface {
 	record(ctx context.Context, pairs []pair, dueAt int64) error
 	due(ctx context.Context, now int64, limit int) ([]Pending, error)
 	look(ctx context.Context, pairs []pair) (map[pair]standing, error)
-	settle(ctx context.Context, pairs []pair, fn func(map[pair]standing) ([]standing, []Entry, error)) error
+	settle(ctx context.Context, pairs []pair, fn func(context.Context, map[pair]standing) ([]standing, []Entry, error)) error
 }
 
 // Record notes, in the transaction that ctx carries, that the presence of these users changes in it. What is to be
@@ -106,7 +106,10 @@ func (n *Notices) Due(ctx context.Context, limit int) ([]Pending, error) {
 // Windows are claimed before the transaction, so that no row is locked while Redis is asked and a transaction that is
 // tried again does not meet its own claim. A claim that led to no announcement is given back; if that fails, or the
 // transaction does, the pair is held back for one window at most and then found by Due.
-func (n *Notices) Announce(ctx context.Context, subjects []Subject) ([]Announcement, error) {
+//
+// within, if not nil, is called with what is said in the transaction that commits it; its error rolls that back. It may be
+// called several times.
+func (n *Notices) Announce(ctx context.Context, subjects []Subject, within func(context.Context, []Announcement) error) ([]Announcement, error) {
 	if len(subjects) == 0 {
 		return nil, nil
 	}
@@ -119,7 +122,7 @@ func (n *Notices) Announce(ctx context.Context, subjects []Subject) ([]Announcem
 	if err != nil {
 		return nil, fmt.Errorf("read announcements: %w", err)
 	}
-	r := &round{subjects: latest, detailMax: n.detailMax}
+	r := &round{subjects: latest, detailMax: n.detailMax, within: within}
 	asked := time.Now()
 	r.claims = n.claim(ctx, r, before)
 	if err := n.standings.settle(ctx, pairs, r.settle); err != nil {
@@ -172,6 +175,7 @@ type round struct {
 	subjects  map[pair]Subject
 	claims    map[pair]claim // only for pairs whose window was asked for
 	detailMax int
+	within    func(context.Context, []Announcement) error // may be nil
 
 	said    []Announcement
 	entries []Entry
@@ -181,7 +185,7 @@ type round struct {
 func (r *round) crowded(s Subject) bool { return s.Count > r.detailMax }
 
 // settle decides on the locked rows. It starts afresh each time, as a transaction may be tried again.
-func (r *round) settle(rows map[pair]standing) ([]standing, []Entry, error) {
+func (r *round) settle(ctx context.Context, rows map[pair]standing) ([]standing, []Entry, error) {
 	r.said, r.entries, r.changed = nil, nil, nil
 	now := time.Now()
 	for _, p := range sorted(maps.Keys(rows)) {
@@ -199,6 +203,11 @@ func (r *round) settle(rows map[pair]standing) ([]standing, []Entry, error) {
 			continue
 		}
 		if err := r.log(s, v, now.UnixMilli()); err != nil {
+			return nil, nil, err
+		}
+	}
+	if r.within != nil && len(r.said) > 0 {
+		if err := r.within(ctx, r.said); err != nil {
 			return nil, nil, err
 		}
 	}

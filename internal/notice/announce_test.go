@@ -42,7 +42,7 @@ func record(t *testing.T, n *Notices) {
 
 func announce(t *testing.T, n *Notices, s ...Subject) []Announcement {
 	t.Helper()
-	said, err := n.Announce(t.Context(), s)
+	said, err := n.Announce(t.Context(), s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestNodesDoNotDouble(t *testing.T) {
 		var calls sync.WaitGroup
 		for i := range nodes {
 			calls.Go(func() {
-				got, err := nodes[i].Announce(t.Context(), subjects[i])
+				got, err := nodes[i].Announce(t.Context(), subjects[i], nil)
 				if err != nil {
 					t.Error(err)
 				}
@@ -299,7 +299,7 @@ func TestDatabaseAway(t *testing.T) {
 	record(t, n)
 	s := Subject{ConferenceID: room, UserID: anna, Online: true, Count: 1}
 	line.Cut()
-	if _, err := n.Announce(t.Context(), []Subject{s}); !fault.Is(err, fault.Unavailable) {
+	if _, err := n.Announce(t.Context(), []Subject{s}, nil); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("error: %v", err)
 	}
 	line.Mend()

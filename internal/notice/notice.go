@@ -3,6 +3,7 @@
 package notice
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
 
+	"rollcall/internal/hall"
 	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
@@ -23,9 +25,11 @@ type Config struct {
 	Window       time.Duration         // each kind of announcement about a user in a conference is made at most once in it
 	DetailMax    int                   // people online above which a conference gets no announcements
 	Retention    time.Duration         // how long the log is kept; 0: for ever
-	Net          *rescue.Net           // catches panics of the background; nil: one of its own
-	Log          *slog.Logger
-	Metrics      prometheus.Registerer // nil: not exported
+	// Forward posts the letters of a Posting in the transaction that stores it. Needed only by those that have letters.
+	Forward func(ctx context.Context, letters []hall.Letter) error
+	Net     *rescue.Net // catches panics of the background; nil: one of its own
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // nil: not exported
 }
 
 // Notices announce and keep the log. Safe for concurrent use.
@@ -72,7 +76,7 @@ func New(c Config) *Notices {
 		bounds:    bounds{lookDepth, searchDepth, searchStride, searchTime},
 		metrics:   m,
 		net:       c.Net,
-		poster:    newPoster(c.DB, c.Net),
+		poster:    newPoster(c),
 		now:       func() int64 { return time.Now().UnixMilli() },
 	}
 	n.later = newWriter(n.Append, m.dropped, c.Net, c.Log)

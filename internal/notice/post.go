@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/hall"
 	"rollcall/internal/id"
 	"rollcall/internal/store"
 )
@@ -21,6 +22,7 @@ const typeListMax = 2048
 type Posting struct {
 	Entry       Entry               // its ID may be left out
 	Held        []Held              // kept for users who are reconnecting
+	Letters     []hall.Letter       // for other nodes, posted in the same transaction, see Config.Forward
 	SenderMsgID string              // the sender's own number for it, "" none: a second posting with the same is not made
 	After       func(notice Posted) // called once committed, in the order of the commits on this node; must not block; may be nil
 }
@@ -57,8 +59,8 @@ func (n *Notices) Post(ctx context.Context, p Posting) (Posted, error) {
 // postWithin writes in the transaction of ctx.
 func (n *Notices) postWithin(ctx context.Context, p Posting) (Posted, error) {
 	var posted Posted
-	err := n.db.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
-		all, err := writePostings(tx, []Posting{p})
+	err := n.db.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
+		all, err := n.poster.writeAll(ctx, tx, []Posting{p})
 		if err == nil {
 			posted = all[0]
 		}
@@ -102,6 +104,26 @@ func complete(p Posting) (Posting, error) {
 		h.NoticeID = e.ID
 	}
 	return p, nil
+}
+
+// writeAll writes postings, and has the letters of those that are fresh posted.
+func (p *poster) writeAll(ctx context.Context, tx *gorm.DB, list []Posting) ([]Posted, error) {
+	all, err := writePostings(tx, list)
+	if err != nil {
+		return nil, err
+	}
+	var letters []hall.Letter
+	for i, posting := range list {
+		if all[i].Fresh {
+			letters = append(letters, posting.Letters...)
+		}
+	}
+	if len(letters) > 0 {
+		if err := p.forward(ctx, letters); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // writePostings writes those that were not posted before and returns what became of each.

@@ -263,7 +263,7 @@ func TestPostRefuses(t *testing.T) {
 
 // An audience goes out in one transaction, also one twice as large as REST takes.
 func TestPostToMany(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
+	storetest.EachFor(t, time.Minute, func(t *testing.T, db *store.DB) { // how quick the machine is, is not what this is about
 		n := open(db, time.Minute)
 		running(t, n)
 		size := storetest.Size(20_000, 2000)
@@ -370,7 +370,7 @@ func TestPostLostAnswer(t *testing.T) {
 
 // A transaction takes what waits up to its bounds, in order, and what was too much for it begins the next.
 func TestGather(t *testing.T) {
-	p := newPoster(nil, nil)
+	p := newPoster(Config{})
 	add := func(count, bytes, rows int) {
 		e := Entry{Message: make(json.RawMessage, bytes), Deliveries: make([]Delivery, rows)}
 		for range count {

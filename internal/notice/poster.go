@@ -7,6 +7,7 @@ import (
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/hall"
 	"rollcall/internal/rescue"
 	"rollcall/internal/store"
 )
@@ -25,11 +26,12 @@ var (
 // poster writes the postings of many callers in common transactions. run owns it; it takes what waits when it is free,
 // so that what comes while one transaction commits makes up the next.
 type poster struct {
-	db    *store.DB
-	net   *rescue.Net
-	queue chan *waiter
-	most  int           // postings of one transaction
-	ended chan struct{} // closed when run has ended
+	db      *store.DB
+	net     *rescue.Net
+	forward func(context.Context, []hall.Letter) error
+	queue   chan *waiter
+	most    int           // postings of one transaction
+	ended   chan struct{} // closed when run has ended
 }
 
 // waiter is a caller of Post. done has room for the answer, so that a caller who has gone holds nobody up.
@@ -44,8 +46,8 @@ type answer struct {
 	err    error
 }
 
-func newPoster(db *store.DB, net *rescue.Net) *poster {
-	return &poster{db: db, net: net, queue: make(chan *waiter, postQueue), most: postBatch, ended: make(chan struct{})}
+func newPoster(c Config) *poster {
+	return &poster{db: c.DB, net: c.Net, forward: c.Forward, queue: make(chan *waiter, postQueue), most: postBatch, ended: make(chan struct{})}
 }
 
 // post has run write p and waits until that is done.
@@ -139,6 +141,9 @@ func (p Posting) weight() (bytes, rows int) {
 			bytes += len(a)
 		}
 	}
+	for _, l := range p.Letters {
+		bytes += len(l.Body)
+	}
 	return bytes, len(p.Entry.Deliveries) + len(p.Held)
 }
 
@@ -174,8 +179,8 @@ func (p *poster) write(ctx context.Context, batch []*waiter) (all []Posted, err 
 	for i, w := range batch {
 		list[i] = w.posting
 	}
-	err = p.db.Write(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
-		all, err = writePostings(tx, list)
+	err = p.db.Write(ctx, func(ctx context.Context, tx *gorm.DB) (err error) {
+		all, err = p.writeAll(ctx, tx, list)
 		return err
 	})
 	if fault.Is(err, fault.Unavailable) && p.committed(all) {

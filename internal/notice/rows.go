@@ -226,9 +226,9 @@ func (t table) look(ctx context.Context, pairs []pair) (rows map[pair]standing, 
 	return rows, err
 }
 
-func (t table) settle(ctx context.Context, pairs []pair, fn func(map[pair]standing) ([]standing, []Entry, error)) error {
+func (t table) settle(ctx context.Context, pairs []pair, fn func(context.Context, map[pair]standing) ([]standing, []Entry, error)) error {
 	var logged []Entry
-	err := t.db.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := t.db.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		logged = nil
 		locked := tx
 		if t.db.Dialect() == store.MySQL { // SQLite has one writer at a time
@@ -238,7 +238,7 @@ func (t table) settle(ctx context.Context, pairs []pair, fn func(map[pair]standi
 		if err != nil {
 			return err
 		}
-		changed, entries, err := fn(rows)
+		changed, entries, err := fn(ctx, rows)
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func (w *world) look(context.Context, []pair) (rows map[pair]standing, _ error) 
 	return rows, nil
 }
 
-func (w *world) settle(_ context.Context, pairs []pair, fn func(map[pair]standing) ([]standing, []Entry, error)) (err error) {
+func (w *world) settle(ctx context.Context, pairs []pair, fn func(context.Context, map[pair]standing) ([]standing, []Entry, error)) (err error) {
 	w.do(func() {
 		w.lag()
 		rows := map[pair]standing{}
@@ -54,7 +54,7 @@ func (w *world) settle(_ context.Context, pairs []pair, fn func(map[pair]standin
 			rows[p] = w.rows[p]
 		}
 		var changed []standing
-		if changed, _, err = fn(rows); err == nil {
+		if changed, _, err = fn(ctx, rows); err == nil {
 			for _, s := range changed {
 				w.rows[s.pair] = s
 			}
@@ -156,7 +156,7 @@ func (s *stage) sweep(n *Notices, done <-chan struct{}) {
 
 func (s *stage) announce(n *Notices, subjects []Subject) {
 	before := time.Now()
-	said, err := n.Announce(s.t.Context(), subjects)
+	said, err := n.Announce(s.t.Context(), subjects, nil)
 	if err != nil {
 		s.t.Error(err)
 	}
