@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +18,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 
+	"rollcall/internal/cluster"
 	"rollcall/internal/conference"
 	"rollcall/internal/config"
 	"rollcall/internal/explain"
+	"rollcall/internal/hall"
 	"rollcall/internal/id"
 	"rollcall/internal/message"
 	"rollcall/internal/notice"
@@ -47,6 +50,7 @@ type program struct {
 	redis    *redis.Client // nil without Redis
 	health   *health
 	presence *presence.Presence
+	cluster  *cluster.Cluster
 	notices  *notice.Notices
 	webhooks *webhook.Outbox
 	house    *conference.House
@@ -137,12 +141,21 @@ func (p *program) facts() (err error) {
 		Record:    func(ctx context.Context, changes []presence.Change) error { return p.house.Record(ctx, changes) },
 		Changed:   func(changes []presence.Change) { p.house.Changed(changes) },
 		Expelled:  p.hall.DropAll,
+		Ended:     func(sessionIDs []string) { p.house.Ended(sessionIDs) },
 		Net:       p.net, Log: p.log, Metrics: p.registry,
 	})
-	nc := notice.Config{DB: p.db, Prefix: c.Redis.Prefix, RedisTimeout: c.Redis.Timeout, Window: c.Presence.Debounce, DetailMax: c.Presence.DetailMax, Retention: c.Notice.Retention, Net: p.net, Log: p.log, Metrics: p.registry}
-	if p.redis != nil {
-		nc.Redis = p.redis
+	cc := cluster.Config{
+		DB: p.db, Node: c.Node.ID, Hall: p.hall, Alone: p.presence.Alone, Prefix: c.Redis.Prefix, PollInterval: c.Cluster.PollInterval,
+		Receive: func(kind string, body json.RawMessage) error { return p.messages.Receive(kind, body) },
+		Changed: func(conferenceID string, content bool) { p.house.Woken(conferenceID, content) },
+		Missed:  func() { p.house.LookAgain() },
+		Net:     p.net, Log: p.log, Metrics: p.registry,
 	}
+	nc := notice.Config{DB: p.db, Forward: func(ctx context.Context, letters []hall.Letter) error { return p.cluster.Forward(ctx, letters) }, Prefix: c.Redis.Prefix, RedisTimeout: c.Redis.Timeout, Window: c.Presence.Debounce, DetailMax: c.Presence.DetailMax, Retention: c.Notice.Retention, Net: p.net, Log: p.log, Metrics: p.registry}
+	if p.redis != nil {
+		cc.Redis, nc.Redis = p.redis, p.redis
+	}
+	p.cluster = cluster.New(cc)
 	p.notices = notice.New(nc)
 	p.webhooks, err = webhook.New(webhook.Config{DB: p.db, Endpoints: endpoints(c), RetryBase: c.Webhook.RetryBase, Retention: c.Notice.Retention, Net: p.net, Log: p.log, Metrics: p.registry})
 	if err != nil {
@@ -167,14 +180,14 @@ func endpoints(c config.Config) []webhook.Endpoint {
 func (p *program) rules() {
 	c := p.config
 	p.house = conference.New(conference.Config{
-		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall,
+		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall, Cluster: p.cluster,
 		AutoCreate: c.Conference.AutoCreate, MaxTreeBytes: c.Conference.MaxTreeBytes, PushMinInterval: c.Conference.PushMinInterval,
 		PollInterval: c.Cluster.PollInterval, DetailMax: c.Presence.DetailMax, LogTree: c.Notice.LogTree,
 		Grace: c.Presence.Grace, Auth: p.locks.tokens != nil, OpenConferences: c.Auth.OpenConferences, MembersURL: c.Meeting.MembersURL,
 		Net: p.net, Log: p.log, Metrics: p.registry,
 	})
 	p.messages = message.New(message.Config{
-		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall,
+		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall, Cluster: p.cluster,
 		Members: p.house.Members, PushTree: p.house.Push, AckTimeout: c.Notice.AckTimeout,
 		Net: p.net, Log: p.log, Metrics: p.registry,
 	})
@@ -211,7 +224,7 @@ type part struct {
 // parts returns all that runs, from the ground up.
 func (p *program) parts() []part {
 	return slices.Concat([]part{{"health", p.health.run}}, p.locks.parts(), []part{
-		{"notices", p.notices.Run}, {"presence", p.presence.Run}, {"webhooks", p.webhooks.Run},
+		{"notices", p.notices.Run}, {"presence", p.presence.Run}, {"cluster", p.cluster.Run}, {"webhooks", p.webhooks.Run},
 		{"conferences", p.house.Run}, {"messages", p.messages.Run}, {"sockets", p.door.Run}, {"rest", p.rest.Run},
 	})
 }
@@ -228,12 +241,14 @@ func (p *program) run(ctx context.Context, listener net.Listener) error {
 	for _, part := range p.parts() {
 		stops = append(stops, p.start(part, failed))
 	}
-	select {
-	case <-p.presence.Ready():
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-		return nil
+	for _, ready := range []<-chan struct{}{p.presence.Ready(), p.cluster.Ready()} {
+		select {
+		case <-ready:
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	server := newServer(&front{next: p.routes(), net: p.net, times: usualTimes, tls: p.config.HTTP.TLSCert != ""}, p.log)
 	serving := make(chan error, 1)

@@ -26,8 +26,8 @@ func (h *House) Arrive(ctx context.Context, s presence.Session, by Pass) (presen
 		h.Presence.Close(s.ID, parting(err))
 		return presence.Arrival{}, err
 	}
-	for _, id := range arrival.Superseded {
-		h.Hall.EndSession(id, "duplicate_session")
+	if len(arrival.Superseded) > 0 {
+		h.endSessions(ctx, arrival.Superseded, "duplicate_session")
 	}
 	return arrival, nil
 }

@@ -93,9 +93,10 @@ func (h *House) end(ctx context.Context, tx *gorm.DB, row conferenceRow) error {
 	if err := putConference(tx, row); err != nil {
 		return err
 	}
-	conferenceID := row.ID
-	store.AfterCommit(ctx, func() { h.tellAt(conferenceID, "conference_ended", at) })
-	return h.Webhooks.Append(ctx, []webhook.Event{{Type: "conference.ended", ConferenceID: conferenceID, At: at}})
+	if err := h.tellAt(ctx, row.ID, "conference_ended", at); err != nil {
+		return err
+	}
+	return h.Webhooks.Append(ctx, []webhook.Event{{Type: "conference.ended", ConferenceID: row.ID, At: at}})
 }
 
 // Remove deletes a conference with its members and its tree, and disconnects everybody in it for good. Its versions
@@ -124,23 +125,30 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 		if _, err := h.Presence.ReplaceMembers(ctx, conferenceID, nil); err != nil {
 			return err
 		}
-		store.AfterCommit(ctx, func() { h.empty(ctx, conferenceID) })
+		if err := h.empty(ctx, conferenceID); err != nil {
+			return err
+		}
 		_, err = h.raiseContent(ctx, tx, conferenceID)
 		return err
 	})
 }
 
-// empty sends everybody out of a conference for good.
-func (h *House) empty(ctx context.Context, conferenceID string) {
+// empty sends everybody out of a conference for good, once the transaction of ctx is committed.
+func (h *House) empty(ctx context.Context, conferenceID string) error {
 	const reason = "conference_deleted"
-	h.Net.Call("end sockets", func() { h.Hall.End(hall.Audience{All: true, ConferenceID: conferenceID}, reason) })
-	ctx, cancel := afterwards(ctx, 0)
-	defer cancel()
-	ids, err := h.Presence.CloseConference(ctx, conferenceID)
-	h.endSessions(ids, reason)
-	if err != nil {
-		h.Log.Warn("could not close the sessions of a deleted conference, their nodes will", slog.String("conference", conferenceID), slog.Any("error", err))
+	if err := h.Cluster.End(ctx, hall.Audience{All: true, ConferenceID: conferenceID}, reason); err != nil {
+		return err
 	}
+	store.AfterCommit(ctx, func() {
+		ctx, cancel := afterwards(ctx, 0)
+		defer cancel()
+		ids, err := h.Presence.CloseConference(ctx, conferenceID)
+		h.endSessions(ctx, ids, reason)
+		if err != nil {
+			h.Log.Warn("could not close the sessions of a deleted conference, their nodes will", slog.String("conference", conferenceID), slog.Any("error", err))
+		}
+	})
+	return nil
 }
 
 // Get returns a registered conference.

@@ -8,6 +8,8 @@ import (
 
 	"gorm.io/gorm"
 
+	"rollcall/internal/cluster"
+	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/webhook"
@@ -86,6 +88,7 @@ func (h *House) Changed(changes []presence.Change) {
 	var subjects []notice.Subject
 	for _, c := range changes {
 		h.mark(c.ConferenceID, aboutPeople)
+		h.Cluster.Wake(c.ConferenceID, false)
 		if announced(c) {
 			subjects = append(subjects, notice.Subject{ConferenceID: c.ConferenceID, UserID: c.UserID, UserName: c.UserName, Online: c.To != presence.Offline, Reason: string(c.Reason), Count: c.Online, At: c.At})
 		}
@@ -176,9 +179,18 @@ func (c *crier) truth(ctx context.Context, due []notice.Pending) ([]notice.Subje
 	return subjects, nil
 }
 
-// announce decides, commits, and then tells the rooms. What fails is still recorded and found by the next sweep.
+// announce decides and commits, and has the rooms told on all nodes. What fails is still recorded and found by the next sweep.
+// Where there are other nodes, what is said is posted in that same transaction: a node that dies behind its commit has told
+// nobody here, but its letters are read.
 func (c *crier) announce(ctx context.Context, subjects []notice.Subject) {
-	said, err := c.house.Notices.Announce(ctx, subjects)
+	within := c.post
+	if c.house.Cluster.IsAlone() {
+		within = nil
+	}
+	said, err := c.house.Notices.Announce(ctx, subjects, within)
+	if err == nil && within == nil {
+		err = c.post(ctx, said)
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			c.house.Log.Warn("could not announce, the next sweep will", slog.Int("subjects", len(subjects)), slog.Any("error", err))
@@ -186,7 +198,19 @@ func (c *crier) announce(ctx context.Context, subjects []notice.Subject) {
 		return
 	}
 	for _, a := range said {
-		c.house.Hall.EmitRoom(a.ConferenceID, a.UserID, a.Event, a.Message)
 		c.house.outside.tell(a)
 	}
+}
+
+// post has announcements emitted in their rooms, but for the sockets of whom they are about.
+func (c *crier) post(ctx context.Context, said []notice.Announcement) error {
+	letters := make([]hall.Letter, len(said))
+	for i, a := range said {
+		var err error
+		to := hall.Audience{All: true, ConferenceID: a.ConferenceID, Except: []string{a.UserID}}
+		if letters[i], err = cluster.EmitLetter(to, a.Event, a.Message); err != nil {
+			return err
+		}
+	}
+	return c.house.Cluster.Post(ctx, letters...)
 }

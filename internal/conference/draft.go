@@ -141,6 +141,6 @@ func (h *House) raiseContent(ctx context.Context, tx *gorm.DB, conferenceID stri
 	if err != nil {
 		return 0, err
 	}
-	store.AfterCommit(ctx, func() { h.mark(conferenceID, aboutContent) })
+	store.AfterCommit(ctx, func() { h.Show(conferenceID) })
 	return versions.Tree, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rollcall/internal/cluster"
 	"rollcall/internal/complaint"
 	"rollcall/internal/crew"
 	"rollcall/internal/hall"
@@ -41,8 +42,6 @@ type Hall interface {
 	Find(to hall.Audience) []hall.Socket
 	// Emit sends an event to an audience and returns who is in it.
 	Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket
-	// EmitRoom sends an event to the room of a conference, watchers included, except to the sockets of a user.
-	EmitRoom(conferenceID, exceptUser, event string, payload json.RawMessage)
 	// End says kicked with the reason to the sockets and disconnects them for good. It returns how many there were.
 	End(to hall.Audience, reason string) int
 	// Holds reports whether a session is on this node, and EndSession does to it what End does.
@@ -50,14 +49,15 @@ type Hall interface {
 	EndSession(sessionID, reason string)
 }
 
-// Config is what a House needs. All of it is required but Webhooks, MembersURL, Client and Net, and the durations and
+// Config is what a House needs. All of it is required but Cluster, Webhooks, MembersURL, Client and Net, and the durations and
 // LogTree, which have defaults in the configuration of the program.
 type Config struct {
 	DB       *store.DB
 	Presence *presence.Presence
 	Notices  *notice.Notices
 	Hall     Hall
-	Webhooks *webhook.Outbox // nil: the backend is told nothing
+	Cluster  *cluster.Cluster // nil: there are no other nodes
+	Webhooks *webhook.Outbox  // nil: the backend is told nothing
 
 	AutoCreate      bool          // a conference nobody registered comes to be by its first arrival
 	MaxTreeBytes    int           // largest tree that our own writes may make
@@ -87,6 +87,7 @@ type House struct {
 
 	mu      sync.Mutex // guards keepers
 	keepers map[string]*keeper
+	again   chan struct{} // of capacity 1: see LookAgain
 
 	crier    *crier
 	outside  *outside
@@ -108,7 +109,10 @@ func New(c Config) *House {
 	if c.Net == nil {
 		c.Net = rescue.New(c.Log, nil)
 	}
-	h := &House{Config: c, keepers: map[string]*keeper{}}
+	if c.Cluster == nil {
+		c.Cluster = cluster.Solo(c.DB, c.Hall, c.Net, c.Log)
+	}
+	h := &House{Config: c, keepers: map[string]*keeper{}, again: make(chan struct{}, 1)}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.crier, h.outside, h.asked = newCrier(h), newOutside(h), newAsked(h)
 	h.timers = h.agenda("conference_timers", "ends_at", "finish timers", h.timerDue)
@@ -136,7 +140,7 @@ func (h *House) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, run := range []func(context.Context){
 		h.every(h.PollInterval, h.poll), h.every(h.PollInterval, h.findLostShares), h.every(idleAfter, h.dropIdle),
-		h.crier.run, h.outside.run, h.timers.run, h.shares.run,
+		h.pollAgain, h.crier.run, h.outside.run, h.timers.run, h.shares.run,
 	} {
 		loops.Go(func() { h.Net.Call("loop of conferences", func() { run(ctx) }) }) // each round has a net of its own
 	}

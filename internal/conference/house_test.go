@@ -58,21 +58,21 @@ func (h *fakeHall) PushRoster(_ string, r RosterPush) {
 	h.do(func() { h.rosters = append(h.rosters, r) })
 }
 func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket {
-	h.do(func() { h.said = append(h.said, spoken{event, string(args[0]), to, now()}) })
-	return nil
-}
-func (h *fakeHall) EmitRoom(conf, _, event string, payload json.RawMessage) {
-	h.called("EmitRoom")
+	h.called("Emit")
 	h.do(func() {
-		h.events = append(h.events, event)
-		h.said = append(h.said, spoken{event, string(payload), hall.Audience{ConferenceID: conf}, now()})
+		if to.All {
+			h.events = append(h.events, event)
+		}
+		h.said = append(h.said, spoken{event, string(args[0]), to, now()})
 	})
+	return nil
 }
 func (h *fakeHall) End(_ hall.Audience, reason string) int {
 	h.called("End")
 	h.do(func() { h.ended = append(h.ended, reason) })
 	return 1
 }
+func (h *fakeHall) Holds(string) bool           { return true }
 func (h *fakeHall) EndSession(_, reason string) { h.End(hall.Audience{}, reason) }
 func (h *fakeHall) do(f func())                 { h.mu.Lock(); defer h.mu.Unlock(); f() }
 

@@ -64,8 +64,45 @@ func (h *House) keeperOf(conferenceID string) *keeper {
 	return k
 }
 
-// Show has the room of a conference shown what was committed beside this package: another list of members.
-func (h *House) Show(conferenceID string) { h.mark(conferenceID, aboutContent) }
+// Show has the room of a conference, on all nodes, shown what was committed: content, or another list of members.
+func (h *House) Show(conferenceID string) {
+	h.mark(conferenceID, aboutContent)
+	h.Cluster.Wake(conferenceID, true)
+}
+
+// Woken is told by another node that it has changed a conference: its content, or only who is there. It does not block.
+func (h *House) Woken(conferenceID string, content bool) {
+	h.mu.Lock()
+	k := h.keepers[conferenceID]
+	h.mu.Unlock()
+	switch {
+	case k == nil && h.Hall.Occupancy(conferenceID) == 0: // that node keeps it
+	case content:
+		h.mark(conferenceID, aboutContent)
+	default:
+		h.mark(conferenceID, aboutPeople)
+	}
+}
+
+// LookAgain has all open conferences compared with the database now: news of other nodes may have been lost. It does not block.
+func (h *House) LookAgain() {
+	select {
+	case h.again <- struct{}{}:
+	default:
+	}
+}
+
+// pollAgain compares when it is asked to.
+func (h *House) pollAgain(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.again:
+			h.Net.Call("look around", func() { h.poll(ctx) })
+		}
+	}
+}
 
 // mark says that a conference has changed: whoever is in its room is shown the newest committed state soon.
 // A conference that is not in memory and has nobody here needs no look at its content: there is nobody to show it to.

@@ -18,33 +18,45 @@ func (h *House) Audit(ctx context.Context, actor, fromIP, conferenceID string, w
 	return h.Notices.Append(ctx, []notice.Entry{{ID: id.New(), ConferenceID: conferenceID, Actor: actor, Event: "audit", SendType: systemSendType, Message: what, FromIP: fromIP, State: "sent", CreatedAt: now()}})
 }
 
-// Kick disconnects a user's sockets for good, those in one conference or, with "", all. It returns how many there are.
-func (h *House) Kick(ctx context.Context, userID, conferenceID, reason string) int {
+// Kick disconnects a user's sockets for good, on all nodes, those in one conference or, with "", all, once the transaction of
+// ctx is committed. It returns how many there are.
+func (h *House) Kick(ctx context.Context, userID, conferenceID, reason string) (int, error) {
 	to := hall.Audience{Users: []string{userID}, ConferenceID: conferenceID}
-	n := len(h.Hall.Find(to))
-	store.AfterCommit(ctx, func() { h.sendUsers(ctx, to, reason) })
-	return n
+	away, err := h.Presence.Elsewhere(ctx, to)
+	if err != nil {
+		return 0, err
+	}
+	return len(h.Hall.Find(to)) + len(away), h.sendUsers(ctx, to, reason)
 }
 
 // Dismiss sends users who were taken off the members list of a conference out of it, for good and once the transaction of
 // ctx is committed. Without auth they stay: then the list says nothing about who may be there.
-func (h *House) Dismiss(ctx context.Context, conferenceID string, users []string) {
-	if h.Auth && len(users) > 0 {
-		store.AfterCommit(ctx, func() { h.sendUsers(ctx, hall.Audience{Users: users, ConferenceID: conferenceID}, "member_removed") })
+func (h *House) Dismiss(ctx context.Context, conferenceID string, users []string) error {
+	if !h.Auth || len(users) == 0 {
+		return nil
 	}
+	return h.sendUsers(ctx, hall.Audience{Users: users, ConferenceID: conferenceID}, "member_removed")
 }
 
 // usersAtOnce is of how many users the sessions are closed in a few transactions.
 const usersAtOnce = 250
 
-// sendUsers sends the users of an audience away: their sockets at once, then what is left of them in the database.
-func (h *House) sendUsers(ctx context.Context, to hall.Audience, reason string) {
-	h.Net.Call("end sockets", func() { h.Hall.End(to, reason) })
+// sendUsers sends the users of an audience away once the transaction of ctx is committed: their sockets at once, then what is
+// left of them in the database.
+func (h *House) sendUsers(ctx context.Context, to hall.Audience, reason string) error {
+	if err := h.Cluster.End(ctx, to, reason); err != nil {
+		return err
+	}
+	store.AfterCommit(ctx, func() { h.closeUsers(ctx, to, reason) })
+	return nil
+}
+
+func (h *House) closeUsers(ctx context.Context, to hall.Audience, reason string) {
 	ctx, cancel := afterwards(ctx, len(to.Users))
 	defer cancel()
 	for some := range slices.Chunk(to.Users, usersAtOnce) {
 		ids, err := h.Presence.CloseUsers(ctx, some, to.ConferenceID)
-		h.endSessions(ids, reason)
+		h.endSessions(ctx, ids, reason)
 		if err != nil {
 			h.Log.Warn("could not close the sessions of users who were sent away, their nodes will", slog.String("conference", to.ConferenceID), slog.String("reason", reason), slog.Any("error", err))
 			return
@@ -52,13 +64,28 @@ func (h *House) sendUsers(ctx context.Context, to hall.Audience, reason string) 
 	}
 }
 
-// endSessions ends the sockets of sessions that were open: some were just coming in when those in their rooms were ended.
-func (h *House) endSessions(ids []string, reason string) {
+// endSessions ends the sockets of sessions that were open: some were just coming in when those in their rooms were ended. A node
+// that does not hear of it finds out when it compares its sockets with the rows.
+func (h *House) endSessions(ctx context.Context, ids []string, reason string) {
+	var away []string
 	h.Net.Call("end sockets", func() {
 		for _, id := range ids {
+			if !h.Hall.Holds(id) {
+				away = append(away, id)
+			}
 			h.Hall.EndSession(id, reason)
 		}
 	})
+	if len(away) > 0 {
+		h.note("end sockets of other nodes", h.Cluster.EndElsewhere(ctx, "", hall.Audience{Sessions: away}, reason))
+	}
+}
+
+// Ended ends the sockets of sessions that another node has ended, and of which this one was not told. It does not block.
+func (h *House) Ended(sessionIDs []string) {
+	for _, id := range sessionIDs {
+		h.Hall.EndSession(id, "kicked")
+	}
 }
 
 // afterwards is the context of what goes on, for so many users, once a transaction is committed. It does not end with the
@@ -73,11 +100,17 @@ const (
 	afterEach    = 5 * time.Millisecond
 )
 
-// Disconnect ends one session for good and reports whether it is on this node.
-func (h *House) Disconnect(ctx context.Context, sessionID, reason string) bool {
-	if !h.Hall.Holds(sessionID) {
-		return false
+// Disconnect ends one session for good, on whatever node it is, once the transaction of ctx is committed. It reports whether there
+// is one.
+func (h *House) Disconnect(ctx context.Context, sessionID, reason string) (bool, error) {
+	to := hall.Audience{Sessions: []string{sessionID}}
+	if h.Hall.Holds(sessionID) {
+		store.AfterCommit(ctx, func() { h.Hall.EndSession(sessionID, reason) })
+		return true, nil
 	}
-	store.AfterCommit(ctx, func() { h.Hall.EndSession(sessionID, reason) })
-	return true
+	away, err := h.Presence.Elsewhere(ctx, to)
+	if err != nil || len(away) == 0 {
+		return false, err
+	}
+	return true, h.Cluster.EndElsewhere(ctx, away[0].Node, to, reason)
 }

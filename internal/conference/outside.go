@@ -74,13 +74,18 @@ func (o *outside) emit(ctx context.Context, a notice.Announcement) {
 	if err != nil || len(users) == 0 {
 		return
 	}
+	to := hall.Audience{Users: users}
+	away, err := h.Presence.Elsewhere(ctx, to)
+	if err != nil {
+		h.note("look for members on other nodes", err)
+	}
 	var sessions []string
-	for _, s := range h.Hall.Find(hall.Audience{Users: users}) {
+	for _, s := range append(h.Hall.Find(to), away...) {
 		if s.ConferenceID == "" && s.UserID != a.UserID && s.SessionID != "" {
 			sessions = append(sessions, s.SessionID)
 		}
 	}
 	if len(sessions) > 0 {
-		h.Hall.Emit(hall.Audience{Sessions: sessions}, a.Event, a.Message)
+		h.note("tell members outside", h.Cluster.Emit(ctx, hall.Audience{Sessions: sessions}, a.Event, a.Message))
 	}
 }

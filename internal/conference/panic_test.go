@@ -68,7 +68,7 @@ func TestPanicIsCaught(t *testing.T) {
 		storetest.Eventually(t, func() bool { return panics("keep a conference")+panics("look around") == float64(2*(i+1)) }, method+" did not panic")
 		b.shows(t, "headData", `{"onLineNumber":`+string(rune('2'+i))+`}`)
 	}
-	b.trips("EmitRoom", 1)
+	b.trips("Emit", 1)
 	b.arrive(t, "dora", "43")
 	storetest.Eventually(t, func() bool { return panics("announce") == 1 }, "nothing was announced")
 	b.arrive(t, "emil", "43")
@@ -83,7 +83,7 @@ func TestPanicIsCaught(t *testing.T) {
 // What is due in one conference panics: it does in others, and the next round comes.
 func TestPanicOfAgenda(t *testing.T) {
 	b, panics := netted(t, storetest.Open(t, store.SQLite), nil)
-	b.trips("EmitRoom", 1)
+	b.trips("Emit", 1)
 	soon := int64(1)
 	for i, conf := range []string{"one", "two"} {
 		if _, err := b.Timer(t.Context(), conf, "start", &soon); err != nil {

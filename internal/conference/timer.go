@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/hall"
 	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
 	"rollcall/internal/store"
@@ -158,10 +159,10 @@ func (h *House) finish(ctx context.Context, tx *gorm.DB, conferenceID string, no
 	if _, err := h.save(ctx, tx, d); err != nil {
 		return err
 	}
-	store.AfterCommit(ctx, func() {
-		h.metrics.timers.Inc()
-		h.tellAt(conferenceID, "timer_finished", row.EndsAt)
-	})
+	store.AfterCommit(ctx, h.metrics.timers.Inc)
+	if err := h.tellAt(ctx, conferenceID, "timer_finished", row.EndsAt); err != nil {
+		return err
+	}
 	return h.Webhooks.Append(ctx, []webhook.Event{{Type: "timer.finished", ConferenceID: conferenceID, At: row.EndsAt, Data: map[string]any{"durationMs": t.durationMs}}})
 }
 
@@ -193,15 +194,16 @@ func (h *House) halt(ctx context.Context, tx *gorm.DB, conferenceID string) erro
 	return err
 }
 
-// tellAt tells the room of a conference that something happened to it at a time.
-func (h *House) tellAt(conferenceID, event string, at int64) {
+// tellAt tells the room of a conference, once the transaction of ctx is committed, that something happened to it at a time.
+func (h *House) tellAt(ctx context.Context, conferenceID, event string, at int64) error {
 	payload, err := rawjson.Encode(struct {
 		ConferenceID string `json:"conferenceId"`
 		At           int64  `json:"at"`
 	}{conferenceID, at})
-	if err == nil {
-		h.Hall.EmitRoom(conferenceID, "", event, payload)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", event, err)
 	}
+	return h.Cluster.Emit(ctx, hall.Audience{All: true, ConferenceID: conferenceID}, event, payload)
 }
 
 // maxTimer is the longest time that a timer may have, in milliseconds.

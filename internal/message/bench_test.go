@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/cluster"
 	"rollcall/internal/hall"
 	"rollcall/internal/id"
 	"rollcall/internal/notice"
@@ -52,6 +53,8 @@ func (h *fakeHall) Find(to hall.Audience) (found []hall.Socket) {
 func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket {
 	return h.EmitAcked(to, "", event, args...)
 }
+
+func (h *fakeHall) End(hall.Audience, string) int { return 0 }
 
 func (h *fakeHall) EmitAcked(to hall.Audience, noticeID, event string, args ...json.RawMessage) []hall.Socket {
 	var before func()
@@ -106,7 +109,7 @@ func open(t *testing.T, db *store.DB, change ...func(*Messages)) *bench {
 		t.Fatal(err)
 	}
 	b.Messages = New(Config{
-		DB: db, Presence: p, Notices: n, Webhooks: w, Hall: b.hall, AckTimeout: time.Minute, Log: silent(),
+		DB: db, Presence: p, Notices: n, Webhooks: w, Hall: b.hall, Cluster: cluster.Solo(db, b.hall, nil, silent()), AckTimeout: time.Minute, Log: silent(),
 		Members:  func(context.Context, string, string) ([]string, error) { return []string{"anna", "ben", "anna"}, nil },
 		PushTree: func(context.Context, string) (int64, error) { return 7, nil },
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"rollcall/internal/cluster"
 	"rollcall/internal/fault"
 	"rollcall/internal/hall"
 	"rollcall/internal/id"
@@ -21,7 +22,10 @@ func (m *Messages) Chat(ctx context.Context, from hall.Socket, conferenceID stri
 	if conferenceID == "" {
 		to = hall.Audience{Lobby: true}
 	}
-	there := len(hall.Users(m.Hall.Find(to)))
+	there, err := m.there(ctx, to)
+	if err != nil {
+		return "", err
+	}
 	online, err := m.online(ctx)
 	if err != nil {
 		return "", err
@@ -39,10 +43,26 @@ func (m *Messages) Chat(ctx context.Context, from hall.Socket, conferenceID stri
 	if err != nil {
 		return "", err
 	}
-	posted, err := m.Notices.Post(ctx, notice.Posting{Entry: e, After: func(notice.Posted) { m.Hall.Emit(to, chatEvent, body, speaker) }})
+	letter, err := cluster.EmitLetter(to, chatEvent, body, speaker)
+	if err != nil {
+		return "", err
+	}
+	p := notice.Posting{Entry: e, Letters: []hall.Letter{letter}}
+	if m.Cluster.IsAlone() { // then they need not go by way of the database
+		p.Letters, p.After = nil, func(notice.Posted) { m.post(ctx, letter) }
+	}
+	posted, err := m.Notices.Post(ctx, p)
 	if err != nil {
 		return "", fmt.Errorf("store a chat message: %w", err)
 	}
 	m.metrics.said.WithLabelValues("chat").Inc()
 	return posted.ID, nil
+}
+
+// there returns how many users hear what is said to a conference, or to the lobby.
+func (m *Messages) there(ctx context.Context, to hall.Audience) (int, error) {
+	if m.Cluster.IsAlone() {
+		return len(hall.Users(m.Hall.Find(to))), nil
+	}
+	return share(ctx, m, "there "+to.ConferenceID, func(ctx context.Context) (int, error) { return m.Presence.UsersThere(ctx, to.ConferenceID) })
 }

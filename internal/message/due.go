@@ -113,7 +113,11 @@ func (m *Messages) release(ctx context.Context, e notice.Entry) (after func(), e
 	l.to.Users = l.users
 	there := 0
 	if e.ToAll {
-		there = len(hall.Users(m.Hall.Find(l.to)))
+		away, err := m.Presence.Elsewhere(ctx, l.to)
+		if err != nil {
+			return nil, err
+		}
+		there = len(hall.Users(append(m.Hall.Find(l.to), away...)))
 	}
 	if err := m.Notices.MarkSent(ctx, e.ID, at, there); err != nil {
 		return nil, err
@@ -121,7 +125,19 @@ func (m *Messages) release(ctx context.Context, e notice.Entry) (after func(), e
 	for _, user := range l.users {
 		l.entry.Deliveries = append(l.entry.Deliveries, notice.Delivery{UserID: user, State: notice.Queued})
 	}
-	return func() { m.goOut(l) }, nil
+	mail, err := m.mail(l)
+	if err != nil {
+		return nil, err
+	}
+	if mail != nil {
+		err = m.Cluster.Forward(ctx, mail)
+	}
+	return func() {
+		m.goOut(l)
+		if mail == nil {
+			m.mailLate(ctx, l)
+		}
+	}, err
 }
 
 // recipients returns all users whom a notice was addressed to; of one to all, nobody.

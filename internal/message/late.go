@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/cluster"
 	"rollcall/internal/hall"
 	"rollcall/internal/id"
 	"rollcall/internal/notice"
@@ -61,7 +62,16 @@ func (m *Messages) lookAgain(ctx context.Context) error {
 	for i, h := range held {
 		back[i] = h.UserID
 	}
-	m.arrived(true, m.Hall.Find(hall.Audience{Users: distinct(back)})...)
+	if len(back) == 0 {
+		return nil
+	}
+	back = distinct(back)
+	m.arrived(true, m.Hall.Find(hall.Audience{Users: back})...)
+	l, err := cluster.Letter(keptKind, keptBody{back})
+	if err != nil {
+		return err
+	}
+	m.post(ctx, l)
 	return nil
 }
 

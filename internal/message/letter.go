@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"gorm.io/gorm"
+
 	"rollcall/internal/fault"
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
@@ -34,8 +36,10 @@ type letter struct {
 	holds bool     // who is reconnecting gets it when he is back; it is not stored
 	quiet bool     // it is in no log
 
-	held []notice.Held   // for whom it is kept, see address
-	kept map[string]bool // the users of held
+	held []notice.Held     // for whom it is kept, see address
+	kept map[string]bool   // the users of held
+	at   map[string]string // the node, "" being this one, of the socket by which a user is there
+	away map[string]bool   // users whose absence here another node sees to
 
 	senderMsgID string
 	kind        string // for the metrics
@@ -51,29 +55,49 @@ type handed struct {
 // send posts a letter, and emits it once it is committed.
 func (m *Messages) send(ctx context.Context, l letter) (handed, error) {
 	found := m.Hall.Find(l.to)
-	if err := m.address(ctx, &l, found); err != nil {
+	away, err := m.Presence.Elsewhere(ctx, l.to)
+	if err != nil {
+		return handed{}, err
+	}
+	if err := m.address(ctx, &l, append(found, away...)); err != nil {
+		return handed{}, err
+	}
+	mail, err := m.mail(l)
+	if err != nil {
 		return handed{}, err
 	}
 	var reached atomic.Int64
 	reached.Store(int64(len(found)))
-	after := func(notice.Posted) { reached.Store(int64(m.goOut(l))) }
-	done := handed{Posted: notice.Posted{ID: l.entry.ID, Fresh: true}, users: hall.Users(found)}
+	after := func(notice.Posted) {
+		reached.Store(int64(m.goOut(l)))
+		if mail == nil {
+			m.mailLate(ctx, l)
+		}
+	}
+	done := handed{Posted: notice.Posted{ID: l.entry.ID, Fresh: true}, users: hall.Users(append(found, away...))}
 	if l.quiet {
-		if err := m.Notices.Hold(ctx, l.held); err != nil {
+		if err := m.hold(ctx, l, mail); err != nil {
 			return handed{}, err
 		}
 		store.AfterCommit(ctx, func() { after(done.Posted) })
-	} else {
-		var err error
-		if done.Posted, err = m.Notices.Post(ctx, notice.Posting{Entry: l.entry, Held: l.held, SenderMsgID: l.senderMsgID, After: after}); err != nil {
-			return handed{}, err
-		}
+	} else if done.Posted, err = m.Notices.Post(ctx, notice.Posting{Entry: l.entry, Held: l.held, Letters: mail, SenderMsgID: l.senderMsgID, After: after}); err != nil {
+		return handed{}, err
 	}
-	done.sockets = int(reached.Load())
+	done.sockets = int(reached.Load()) + len(away)
 	if done.Fresh {
 		m.metrics.said.WithLabelValues(l.kind).Inc()
 	}
 	return done, nil
+}
+
+// hold writes what there is to write of a letter that is in no log.
+func (m *Messages) hold(ctx context.Context, l letter, mail []hall.Letter) error {
+	return m.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
+		if err := m.Notices.Hold(ctx, l.held); err != nil || mail == nil {
+			return err
+		}
+		return m.Cluster.Forward(ctx, mail)
+	})
 }
 
 // address writes into the letter what becomes of it for each user, given the sockets that are there, and what is to be
@@ -99,9 +123,11 @@ func (m *Messages) address(ctx context.Context, l *letter, found []hall.Socket) 
 	}
 	l.users = distinct(l.users)
 	l.entry.Deliveries = make([]notice.Delivery, 0, len(l.users))
+	l.at, l.away = map[string]string{}, map[string]bool{}
 	for _, user := range l.users {
 		d := notice.Delivery{UserID: user, State: notice.Unreached, At: at}
 		s, is := there[user]
+		l.at[user], l.away[user] = s.Node, s.Node != ""
 		switch {
 		case is:
 			d = notice.Delivery{UserID: user, State: notice.Sent, At: at, SessionID: s.SessionID, ClientType: s.ClientType, DeviceID: s.DeviceID, IP: s.IP}
@@ -169,7 +195,7 @@ func (m *Messages) correct(l letter, there map[string]hall.Socket) {
 		case is && d.State != notice.Sent:
 			fix.State = notice.Sent
 			fixes = append(fixes, fix)
-		case is || l.kept[d.UserID]:
+		case is || l.kept[d.UserID] || l.away[d.UserID]:
 		case d.State == notice.Sent && l.entry.Stored:
 			fix.State, fix.UserID, fix.SessionID = notice.Queued, d.UserID, d.SessionID
 			fixes = append(fixes, fix)

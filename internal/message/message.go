@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/singleflight"
 
+	"rollcall/internal/cluster"
 	"rollcall/internal/complaint"
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
@@ -39,6 +40,7 @@ type Config struct {
 	Notices  *notice.Notices
 	Webhooks *webhook.Outbox
 	Hall     Hall
+	Cluster  *cluster.Cluster
 
 	// Members returns who belongs to a conference, or, when nobody knows, who is online in it.
 	Members func(ctx context.Context, conferenceID, askedBy string) ([]string, error)
@@ -62,6 +64,7 @@ type Messages struct {
 	repeats  *repeats
 	arrivals *arrivals
 	late     *queue[missed]
+	unread   *queue[string] // users whose devices here are to be told what is unread, as another node has said
 	tellings tellings
 	due      chan struct{} // of capacity 1: something is due sooner than the due work may think
 
@@ -93,6 +96,7 @@ func New(c Config) *Messages {
 		repeats:  newRepeats(c.AckTimeout),
 		arrivals: newArrivals(),
 		late:     newQueue[missed](lateMost),
+		unread:   newQueue[string](unreadMost),
 		due:      make(chan struct{}, 1),
 		now:      func() int64 { return time.Now().UnixMilli() },
 	}
@@ -108,6 +112,7 @@ func (m *Messages) Run(ctx context.Context) error {
 	for name, step := range map[string]func(context.Context) error{
 		"do what is due": m.doDue, "send notices again": m.resend, "bring what waits": m.welcome,
 		"look again for who is reconnecting": m.lookAgain, "write down what became of notices": m.writeDown,
+		"tell devices what is unread": m.tellHeard,
 	} {
 		work.Go(func() { m.Net.Call(name, func() { m.keep(ctx, name, step) }) })
 	}

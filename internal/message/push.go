@@ -79,7 +79,12 @@ func (m *Messages) pushTree(ctx context.Context, l letter) (Pushed, error) {
 	if _, err := m.PushTree(ctx, conferenceID); err != nil {
 		return Pushed{}, fmt.Errorf("push a tree: %w", err)
 	}
-	found := m.Hall.Find(hall.Audience{All: true, ConferenceID: conferenceID})
+	to := hall.Audience{All: true, ConferenceID: conferenceID}
+	away, err := m.Presence.Elsewhere(ctx, to)
+	if err != nil {
+		return Pushed{}, err
+	}
+	found := append(m.Hall.Find(to), away...)
 	l.holds, l.names = false, true // the room has it, whoever else was named
 	if err := m.address(ctx, &l, found); err != nil {
 		return Pushed{}, err

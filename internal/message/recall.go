@@ -23,8 +23,7 @@ func (m *Messages) Recall(ctx context.Context, noticeID string) error {
 		if err != nil {
 			return err
 		}
-		store.AfterCommit(ctx, func() { m.tellRecalled(e, users) })
-		return nil
+		return m.tellRecalled(ctx, e, users)
 	})
 	if err != nil {
 		return fmt.Errorf("recall a notice: %w", err)
@@ -32,16 +31,18 @@ func (m *Messages) Recall(ctx context.Context, noticeID string) error {
 	return nil
 }
 
-func (m *Messages) tellRecalled(e notice.Entry, users []string) {
-	m.repeats.end(e.ID, "")
+// tellRecalled has those who may have a notice told, wherever they are now, that it is none any more.
+func (m *Messages) tellRecalled(ctx context.Context, e notice.Entry, users []string) error {
+	store.AfterCommit(ctx, func() { m.repeats.end(e.ID, "") }) // other nodes find out before they send it again
 	if e.SentAt == 0 {
-		return
+		return nil
 	}
 	payload, err := encode(struct {
 		ID string `json:"id"`
 		At int64  `json:"at"`
 	}{e.ID, m.now()})
-	if m.note("tell of a recall", err); err == nil { // wherever they are now
-		m.Hall.Emit(hall.Audience{Users: users, All: e.ToAll, Except: e.Except}, recallEvent, payload)
+	if err != nil {
+		return err
 	}
+	return m.Cluster.Emit(ctx, hall.Audience{Users: users, All: e.ToAll, Except: e.Except}, recallEvent, payload)
 }

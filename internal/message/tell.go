@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"sync"
 
+	"rollcall/internal/cluster"
 	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/store"
@@ -55,7 +56,30 @@ func (t *tellings) end(userID string, told int) (again int) {
 func (m *Messages) tellLater(ctx context.Context, userID, exceptSession string) {
 	store.AfterCommit(ctx, func() {
 		m.note("tell other devices what is unread", m.tellUnread(context.WithoutCancel(store.Outside(ctx)), userID, exceptSession))
+		m.tellNodes(ctx, userID)
 	})
+}
+
+// unreadMost bounds the users whom other nodes name before their devices here are told. Whoever finds no room is told with the
+// next change.
+const unreadMost = 10_000
+
+// tellNodes has the devices of a user on other nodes told what is unread.
+func (m *Messages) tellNodes(ctx context.Context, userID string) {
+	l, err := cluster.Letter(unreadKind, unreadBody{userID})
+	if m.note("write a letter", err); err == nil {
+		m.post(ctx, l)
+	}
+}
+
+// tellHeard tells the devices here of users whom another node has named.
+func (m *Messages) tellHeard(ctx context.Context) error {
+	for _, userID := range distinct(m.unread.take(ctx, unreadMost)) {
+		if err := m.tellUnread(ctx, userID, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tellUnread tells again until nothing was changed meanwhile, and then that session too, because others changed it.

@@ -46,10 +46,9 @@ func (h *fakeHall) Find(to hall.Audience) (out []hall.Socket) {
 	}
 	return out
 }
-func (h *fakeHall) Occupancy(string) int                              { return 1 }
-func (h *fakeHall) PushTree(conf string, _ int64, _ json.RawMessage)  { h.note("tree " + conf) }
-func (h *fakeHall) PushRoster(conf string, _ conference.RosterPush)   { h.note("roster " + conf) }
-func (h *fakeHall) EmitRoom(conf, _, event string, _ json.RawMessage) { h.note(event + " " + conf) }
+func (h *fakeHall) Occupancy(string) int                             { return 1 }
+func (h *fakeHall) PushTree(conf string, _ int64, _ json.RawMessage) { h.note("tree " + conf) }
+func (h *fakeHall) PushRoster(conf string, _ conference.RosterPush)  { h.note("roster " + conf) }
 func (h *fakeHall) End(to hall.Audience, why string) int {
 	h.note("end " + why)
 	return len(h.Find(to))
@@ -119,7 +118,7 @@ func openWith(t testing.TB, db *store.DB, membersURL string, adjust func(*Config
 	house = conference.New(conference.Config{
 		DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, MembersURL: membersURL, Grace: time.Second, AutoCreate: true, Auth: c.Auth != nil, MaxTreeBytes: 262144, PollInterval: time.Second, DetailMax: 200, LogTree: "off", Log: log, Metrics: reg,
 	})
-	m := message.New(message.Config{DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, Members: house.Members, PushTree: house.Push, AckTimeout: time.Minute, Log: log, Metrics: reg})
+	m := message.New(message.Config{DB: db, Presence: p, Notices: n, Webhooks: o, Hall: b.hall, Cluster: house.Cluster, Members: house.Members, PushTree: house.Push, AckTimeout: time.Minute, Log: log, Metrics: reg})
 	c.House, c.Presence, c.Notices, c.Messages, c.Webhooks, c.Explain = house, p, n, m, o, explain.New(p, n, time.Second)
 	b.Door = New(c)
 	ctx, cancel := context.WithCancel(context.Background())

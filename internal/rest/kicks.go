@@ -45,7 +45,7 @@ func (d *Door) kick(ctx context.Context, in *kickInput) (*answer[kicked], error)
 		reason = kickedReason
 	}
 	var n int
-	err = d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
+	err = d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) (err error) {
 		a := act{Action: "kick", UserID: in.ID, ConferenceID: conferenceID, Reason: reason, Kicked: &n}
 		if in.Body.BarSeconds != nil {
 			a.BarSeconds = *in.Body.BarSeconds
@@ -53,7 +53,9 @@ func (d *Door) kick(ctx context.Context, in *kickInput) (*answer[kicked], error)
 				return err
 			}
 		}
-		n = d.House.Kick(ctx, in.ID, conferenceID, reason)
+		if n, err = d.House.Kick(ctx, in.ID, conferenceID, reason); err != nil {
+			return err
+		}
 		return d.audit(ctx, conferenceID, a)
 	})
 	if err != nil {
@@ -96,7 +98,11 @@ func (d *Door) disconnect(ctx context.Context, in *sessionPath) (*answer[kicked]
 	var n int
 	err := d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) error {
 		n = 0
-		if d.House.Disconnect(ctx, in.ID, kickedReason) {
+		found, err := d.House.Disconnect(ctx, in.ID, kickedReason)
+		if err != nil {
+			return err
+		}
+		if found {
 			n = 1
 		}
 		return d.audit(ctx, "", act{Action: "disconnect", SessionID: in.ID, Kicked: &n})

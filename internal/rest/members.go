@@ -137,10 +137,10 @@ func (d *Door) putMembers(ctx context.Context, in *membersInput) (*answer[member
 		for i, e := range in.Body.Members {
 			list = append(list, e.apply(presence.Member{Sort: int64(i)}))
 		}
-		if put.Removed, err = d.Presence.ReplaceMembers(ctx, in.ID, list); err == nil {
-			d.House.Dismiss(ctx, in.ID, put.Removed)
+		if put.Removed, err = d.Presence.ReplaceMembers(ctx, in.ID, list); err != nil {
+			return err
 		}
-		return err
+		return d.House.Dismiss(ctx, in.ID, put.Removed)
 	})
 	if err != nil {
 		return nil, err
@@ -217,7 +217,6 @@ func (d *Door) deleteMember(ctx context.Context, in *memberPath) error {
 		if err := d.Presence.RemoveMember(ctx, in.ID, in.UserID); err != nil {
 			return err
 		}
-		d.House.Dismiss(ctx, in.ID, []string{in.UserID})
-		return nil
+		return d.House.Dismiss(ctx, in.ID, []string{in.UserID})
 	})
 }

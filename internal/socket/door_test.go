@@ -61,7 +61,7 @@ func open(t testing.TB, change func(*Config)) *opened {
 		t.Fatal(err)
 	}
 	house = conference.New(conference.Config{DB: db, Presence: p, Notices: n, Hall: hall, AutoCreate: true, Auth: c.Tokens != nil, MaxTreeBytes: 1 << 18, PollInterval: time.Second, DetailMax: 200, LogTree: "summary", Log: log, Metrics: prometheus.NewRegistry()})
-	messages := message.New(message.Config{DB: db, Presence: p, Notices: n, Hall: hall, Members: house.Members, PushTree: house.Push, AckTimeout: 10 * time.Second, Log: log, Metrics: prometheus.NewRegistry()})
+	messages := message.New(message.Config{DB: db, Presence: p, Notices: n, Hall: hall, Cluster: house.Cluster, Members: house.Members, PushTree: house.Push, AckTimeout: 10 * time.Second, Log: log, Metrics: prometheus.NewRegistry()})
 	c.Notices, c.Webhooks = n, outbox
 	o.Door = New(c, hall, house, messages)
 	ctx, cancel := context.WithCancel(context.Background())

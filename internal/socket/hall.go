@@ -269,15 +269,6 @@ func (h *Hall) EmitAcked(to hall.Audience, noticeID, name string, args ...json.R
 	})
 }
 
-// EmitRoom implements conference.Hall.
-func (h *Hall) EmitRoom(conferenceID, exceptUser, name string, payload json.RawMessage) {
-	to := hall.Audience{All: true, ConferenceID: conferenceID}
-	if exceptUser != "" {
-		to.Except = []string{exceptUser}
-	}
-	h.Emit(to, name, payload)
-}
-
 // End implements conference.Hall.
 func (h *Hall) End(to hall.Audience, reason string) int {
 	ended := 0
