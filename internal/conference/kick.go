@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -99,6 +100,22 @@ const (
 	afterTimeout = 10 * time.Second
 	afterEach    = 5 * time.Millisecond
 )
+
+// LimitElsewhere ends so many sockets of a user on other nodes, those first that came first: who has been silent for longest only
+// their own node knows.
+func (h *House) LimitElsewhere(ctx context.Context, userID string, n int, reason string) error {
+	away, err := h.Presence.Elsewhere(ctx, hall.Audience{Users: []string{userID}})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(away, func(a, b hall.Socket) int { return cmp.Compare(a.SessionID, b.SessionID) }) // ids sort by time
+	for _, s := range away[:min(n, len(away))] {
+		if err := h.Cluster.EndElsewhere(ctx, s.Node, hall.Audience{Sessions: []string{s.SessionID}}, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Disconnect ends one session for good, on whatever node it is, once the transaction of ctx is committed. It reports whether there
 // is one.

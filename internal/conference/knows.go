@@ -3,9 +3,24 @@ package conference
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"gorm.io/gorm"
 )
+
+// Alias has a session found under an alias on all nodes.
+func (h *House) Alias(ctx context.Context, sessionID, alias string) error {
+	return h.Presence.SetAlias(ctx, sessionID, alias)
+}
+
+// TakenElsewhere reports whether a session of another user has an alias on another node.
+func (h *House) TakenElsewhere(ctx context.Context, alias, userID string) (bool, error) {
+	users, err := h.Presence.AliasesElsewhere(ctx, []string{alias})
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(users[alias], func(u string) bool { return u != userID }), nil
+}
 
 // Knows reports whether somebody is known by an id: he has a name, is on a members list, or was connected.
 func (h *House) Knows(ctx context.Context, userID string) (bool, error) {

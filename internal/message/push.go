@@ -116,9 +116,13 @@ func (m *Messages) Deliver(ctx context.Context, d Delivery) (sockets int, err er
 	}
 	l := letter{names: true, holds: true, kind: "receive", frame: frame{event: receiveEvent, args: []json.RawMessage{message}}}
 	tokens := distinct(d.Tokens)
+	elsewhere, err := m.Presence.AliasesElsewhere(ctx, tokens)
+	if err != nil {
+		return 0, err
+	}
 	for _, token := range tokens {
 		switch {
-		case len(m.Hall.Find(hall.Audience{Aliases: []string{token}})) > 0:
+		case len(elsewhere[token]) > 0 || len(m.Hall.Find(hall.Audience{Aliases: []string{token}})) > 0:
 			l.to.Aliases = append(l.to.Aliases, token)
 		case id.Check(token) == nil:
 			l.to.Users = append(l.to.Users, token)

@@ -22,6 +22,7 @@ type batch struct {
 	known map[string]sessionRow // rows of the ops' sessions, by id
 	open  map[pair][]string     // ids of open sessions; kept up to date by apply
 	was   map[pair]presenceRow
+	away  map[string]int // open sessions on other nodes, by user
 	names names
 
 	// Found out.
@@ -58,6 +59,9 @@ func (p *Presence) commit(ctx context.Context, ops []*op, fence fence) (b *batch
 			return err
 		}
 		if err := b.read(tx); err != nil {
+			return err
+		}
+		if b.away, err = p.countElsewhere(tx, ops); err != nil {
 			return err
 		}
 		b.apply()
@@ -130,7 +134,7 @@ func (b *batch) applyOpen(o *op, d *deed) outcome {
 	}
 	who := o.row.pair()
 	name := b.names.of(who, o.row.UserName, o.held != nil && o.held.trusted)
-	a := Arrival{UserName: name.text}
+	a := Arrival{UserName: name.text, Elsewhere: b.away[o.row.UserID]}
 	if o.row.ConferenceID != "" {
 		others := slices.DeleteFunc(slices.Clone(b.open[who]), func(id string) bool { return id == o.row.ID })
 		switch {

@@ -8,16 +8,17 @@ import (
 	"gorm.io/gorm"
 
 	"rollcall/internal/hall"
+	"rollcall/internal/store"
 )
 
 // elsewhereMost is how many sockets of other nodes are listed.
 const elsewhereMost = 50_000
 
 // Elsewhere returns which sockets on other nodes have a session and belong to an audience, at most 50,000, as the database
-// knows it. Those of a node that has just died are among them until its sessions are closed; aliases are not looked at, and
-// those that only watch have no session. It joins the snapshot or transaction of ctx.
+// knows it. Those of a node that has just died are among them until its sessions are closed; those that only watch, or are
+// nobody's, have no session. It joins the snapshot or transaction of ctx.
 func (p *Presence) Elsewhere(ctx context.Context, to hall.Audience) (list []hall.Socket, err error) {
-	if p.Alone() || !to.All && !to.Lobby && len(to.Users)+len(to.Sessions) == 0 {
+	if p.Alone() || !to.All && !to.Lobby && len(to.Users)+len(to.Sessions)+len(to.Aliases) == 0 {
 		return nil, nil
 	}
 	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
@@ -45,6 +46,11 @@ func (p *Presence) Elsewhere(ctx context.Context, to hall.Audience) (list []hall
 				return err
 			}
 		}
+		for some := range slices.Chunk(distinct(to.Aliases), chunk) {
+			if err := each(tx.Where("id IN (SELECT session_id FROM session_aliases WHERE alias IN ?)", some)); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	if err != nil {
@@ -61,6 +67,34 @@ func (p *Presence) UsersThere(ctx context.Context, conferenceID string) (n int, 
 	})
 	if err != nil {
 		return 0, fmt.Errorf("count users who are there: %w", err)
+	}
+	return n, nil
+}
+
+// countElsewhere returns how many sessions those who arrive have on other nodes.
+func (p *Presence) countElsewhere(tx *gorm.DB, ops []*op) (map[string]int, error) {
+	n := map[string]int{}
+	if p.Alone() || p.cfg.DB.Dialect() == store.SQLite {
+		return n, nil
+	}
+	var users []string
+	for _, o := range ops {
+		if o.kind == opening {
+			users = append(users, o.row.UserID)
+		}
+	}
+	for some := range slices.Chunk(distinct(users), chunk) {
+		var rows []struct {
+			UserID string
+			N      int
+		}
+		err := p.elsewhere(tx.Model(&sessionRow{}), hall.Audience{}).Where("user_id IN ?", some).Select("user_id, COUNT(*) AS n").Group("user_id").Scan(&rows).Error
+		if err != nil {
+			return nil, fmt.Errorf("count sessions on other nodes: %w", err)
+		}
+		for _, r := range rows {
+			n[r.UserID] = r.N
+		}
 	}
 	return n, nil
 }

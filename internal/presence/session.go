@@ -79,6 +79,7 @@ type Arrival struct {
 	Came       bool     // the user was not there before
 	Back       bool     // the user was reconnecting
 	Superseded []string // under "newest": his older sessions there, which the caller must end
+	Elsewhere  int      // his open sessions on other nodes, in whatever conference
 	// RosterVersion is the first version of the conference's roster with this session in it.
 	RosterVersion int64
 }

@@ -31,7 +31,7 @@ func (p *Presence) trim(ctx context.Context) error {
 }
 
 func (p *Presence) trimOnce(ctx context.Context) (err error) {
-	for _, batch := range []func(context.Context) (more bool, err error){p.trimSessions, p.trimBars, p.trimNodes} {
+	for _, batch := range []func(context.Context) (more bool, err error){p.trimSessions, p.trimAliases, p.trimBars, p.trimNodes} {
 		for more := true; more; {
 			if more, err = batch(ctx); err != nil {
 				return err

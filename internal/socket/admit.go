@@ -43,16 +43,22 @@ func (d *Door) receive(sock *socketio.Socket, next func(*socketio.ExtendedError)
 		d.refuse(s, next, err)
 		return
 	}
+	d.waiting.Add(1)
 	taken := d.entering.Go(func() {
+		defer d.waiting.Add(-1)
 		defer d.Net.Catch("let a socket in")
 		s.attempt("let a socket in", func() { d.let(s, token, next) })
 	})
 	if !taken {
+		d.waiting.Add(-1)
 		d.refuse(s, next, errClosing)
 	}
 }
 
-var errClosing = fault.New(fault.Unavailable, "draining", "this node is about to stop")
+var (
+	errClosing = fault.New(fault.Unavailable, "draining", "this node is about to stop")
+	errCrowded = fault.New(fault.Unavailable, "crowded", "too many sockets wait to be let in")
+)
 
 // let opens the session of a seat and lets the library go on.
 func (d *Door) let(s *seat, token string, next func(*socketio.ExtendedError)) {
@@ -117,7 +123,7 @@ func (d *Door) openSession(s *seat, conferenceID string) (p person, err error) {
 	if err != nil {
 		return person{}, err
 	}
-	return person{userID: s.userID, userName: arrival.UserName, conferenceID: conferenceID, sessionID: session.ID, rosterVersion: arrival.RosterVersion}, nil
+	return person{userID: s.userID, userName: arrival.UserName, conferenceID: conferenceID, sessionID: session.ID, rosterVersion: arrival.RosterVersion, elsewhere: arrival.Elsewhere}, nil
 }
 
 // seatPerson puts a person into a seat. If the seat has come to its end meanwhile, the person's session is closed as
@@ -229,10 +235,25 @@ func (d *Door) limitSessions(s *seat, who person) {
 	if who.sessionID == "" {
 		return
 	}
-	for _, extra := range d.hall.excess(who.userID, d.MaxSessionsPerUser, s) {
-		extra.expel("too_many_sessions", presence.Kicked)
+	extra, more := d.hall.excess(who.userID, d.MaxSessionsPerUser-who.elsewhere, s)
+	for _, e := range extra {
+		e.expel(manySessions, presence.Kicked)
 	}
+	if more == 0 || who.elsewhere == 0 {
+		return
+	}
+	d.entering.Go(func() {
+		defer d.Net.Catch("limit sessions of other nodes")
+		ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+		defer cancel()
+		if err := d.house.LimitElsewhere(ctx, who.userID, more, manySessions); err != nil && d.rarely.Again("limit sessions") {
+			d.Log.Warn("could not end sessions of a user on other nodes", slog.String("user", who.userID), slog.Any("error", err))
+		}
+	})
 }
+
+// manySessions is what a socket is told that had to make room for a newer one of its user.
+const manySessions = "too_many_sessions"
 
 // welcome greets a newcomer. It comes before he is in any room, so that nothing is said to him earlier.
 func (d *Door) welcome(s *seat, who person) {

@@ -65,8 +65,9 @@ type Door struct {
 	handshakes *throttle.Throttle // by address
 
 	rarely   complaint.Rarely
-	entering crew.Crew   // sockets that are being let in
-	closed   atomic.Bool // nobody is let in any more
+	entering crew.Crew    // sockets that are being let in
+	waiting  atomic.Int64 // how many those are
+	closed   atomic.Bool  // nobody is let in any more
 }
 
 type metrics struct {
@@ -74,6 +75,10 @@ type metrics struct {
 	slow     prometheus.Counter
 	events   *prometheus.CounterVec // by name, of those we know
 }
+
+// waitingMost is how many sockets may wait to be let in. Whoever comes then is asked to come back, before a session exists: each of
+// those that wait has a place in the next few transactions, and is not timed out by the crowd behind it.
+const waitingMost = 1000
 
 // sweepEvery is how often seats are compared with connections.
 const sweepEvery = 5 * time.Second

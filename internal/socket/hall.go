@@ -345,21 +345,22 @@ func (h *Hall) DropAll() {
 	}
 }
 
-// excess returns the sockets of a user that are too many, those that have been silent for longest first. keep, which
-// has just come, is not among them.
-func (h *Hall) excess(userID string, limit int, keep *seat) []*seat {
+// excess returns the sockets of a user that are too many, those that have been silent for longest first, and how many more there
+// are than can be ended here: limit may be what other nodes leave over. keep, which has just come, is not among them.
+func (h *Hall) excess(userID string, limit int, keep *seat) (extra []*seat, more int) {
 	var others []*seat
 	for _, s := range h.rooms.in(userRoom(userID)) {
 		if gone, _ := s.isGone(); !gone && !s.system && s != keep {
 			others = append(others, s)
 		}
 	}
-	tooMany := min(len(others)+1-limit, len(others))
-	if tooMany <= 0 {
-		return nil
+	over := len(others) + 1 - limit
+	if over <= 0 {
+		return nil, 0
 	}
 	slices.SortFunc(others, func(a, b *seat) int { return cmp.Compare(a.lastSign.Load(), b.lastSign.Load()) })
-	return others[:tooMany]
+	here := min(over, len(others))
+	return others[:here], over - here
 }
 
 var (

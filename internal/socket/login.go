@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strings"
@@ -41,6 +42,9 @@ func (s *seat) onLogin(arg json.RawMessage) (answer, error) {
 		}
 	}
 	if err := s.answerTo(in.alias); err != nil {
+		return nil, err
+	}
+	if err := s.publishAlias(); err != nil {
 		return nil, err
 	}
 	unread := notice.Unread{ByCategory: map[string]int{}}
@@ -125,11 +129,14 @@ func (s *seat) mayAnswerTo(alias string) error {
 	if s.door.hall.taken(alias, s.userID) {
 		return errAlias
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	if taken, err := s.door.house.TakenElsewhere(ctx, alias, s.userID); err != nil || taken {
+		return cmp.Or(err, error(errAlias))
+	}
 	if id.Check(alias) != nil { // then it is no user's
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
-	defer cancel()
 	known, err := s.door.house.Knows(ctx, alias)
 	if err != nil {
 		return err
@@ -158,6 +165,18 @@ func (s *seat) answerTo(alias string) error {
 	}
 	s.alias = alias
 	return nil
+}
+
+// publishAlias has other nodes find the seat under its alias. A seat without a session they find when something is sent there, and
+// cannot count.
+func (s *seat) publishAlias() error {
+	who := s.person()
+	if s.alias == "" || who.sessionID == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
+	defer cancel()
+	return s.door.house.Alias(ctx, who.sessionID, s.alias)
 }
 
 // enter puts the seat into its rooms. A user whose id somebody took for an alias before anybody knew him gets it back.

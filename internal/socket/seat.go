@@ -60,6 +60,7 @@ type person struct {
 	sessionID    string // "" for nobody and for system clients: they have no session in the database
 	// rosterVersion is the first version of the conference's roster with this session in it.
 	rosterVersion int64
+	elsewhere     int // sessions that the user had on other nodes when this one was opened
 }
 
 // newSeat makes a seat for a socket that asks to be let in.

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,8 +13,12 @@ import (
 	"rollcall/internal/throttle"
 )
 
-// retryAfter is when clients that cannot be let in for now are told to come back.
-const retryAfter = 2 * time.Second
+// Clients that cannot be let in for now are told to come back after retryAfter, or up to retrySpread later, so that they do not
+// come back together.
+const (
+	retryAfter  = time.Second
+	retrySpread = 4 * time.Second
+)
 
 // methods are those that Engine.IO needs.
 var methods = strings.Join([]string{http.MethodGet, http.MethodPost, http.MethodOptions}, ", ")
@@ -87,7 +92,7 @@ func (d *Door) welcomes(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if d.ready() != nil {
 		d.metrics.connects.WithLabelValues("unavailable").Inc()
-		sayLater(w, retryAfter, http.StatusServiceUnavailable)
+		sayLater(w, retryAfter+rand.N(retrySpread), http.StatusServiceUnavailable)
 		return false
 	}
 	return true
@@ -100,8 +105,11 @@ func sayLater(w http.ResponseWriter, wait time.Duration, status int) {
 
 // ready reports why nobody can be let in for now.
 func (d *Door) ready() error {
-	if d.closed.Load() {
+	switch {
+	case d.closed.Load():
 		return errClosing
+	case d.waiting.Load() >= waitingMost:
+		return errCrowded
 	}
 	return d.Ready()
 }

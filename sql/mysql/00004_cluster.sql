@@ -12,18 +12,14 @@ CREATE TABLE mailbox (
     KEY mailbox_created (created_at)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
--- The names that sockets gave themselves by user_login, so that other nodes find them. socket_id is the connection's; rows of a
--- node and epoch that are no more mean nothing.
-CREATE TABLE socket_aliases (
-    socket_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+-- The names (tokenId) that sockets gave themselves by user_login, so that other nodes find them. One of a session that is closed
+-- means nothing.
+CREATE TABLE session_aliases (
+    session_id CHAR(26) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
     alias VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    user_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '',
-    node_id VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    epoch BIGINT NOT NULL,
-    KEY socket_aliases_alias (alias),
-    KEY socket_aliases_node (node_id, epoch)
+    KEY session_aliases_alias (alias)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
 -- +goose Down
-DROP TABLE socket_aliases;
+DROP TABLE session_aliases;
 DROP TABLE mailbox;

@@ -11,17 +11,13 @@ CREATE TABLE mailbox (
 );
 CREATE INDEX mailbox_created_idx ON mailbox (created_at);
 
--- The names that sockets gave themselves by user_login. One node finds its own in memory; see mailbox.
-CREATE TABLE socket_aliases (
-    socket_id TEXT NOT NULL PRIMARY KEY,
-    alias TEXT NOT NULL,
-    user_id TEXT NOT NULL DEFAULT '',
-    node_id TEXT NOT NULL,
-    epoch INTEGER NOT NULL
+-- The names (tokenId) that sockets gave themselves by user_login. One node finds its own in memory; see mailbox.
+CREATE TABLE session_aliases (
+    session_id TEXT NOT NULL PRIMARY KEY,
+    alias TEXT NOT NULL
 );
-CREATE INDEX socket_aliases_alias_idx ON socket_aliases (alias);
-CREATE INDEX socket_aliases_node_idx ON socket_aliases (node_id, epoch);
+CREATE INDEX session_aliases_alias_idx ON session_aliases (alias);
 
 -- +goose Down
-DROP TABLE socket_aliases;
+DROP TABLE session_aliases;
 DROP TABLE mailbox;
