@@ -116,7 +116,7 @@ func newMetrics(r prometheus.Registerer, hall *Hall) metrics {
 func (d *Door) Run(ctx context.Context) error {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
-	var lost map[*seat]bool
+	var lost map[*seat]int
 	for {
 		select {
 		case <-ctx.Done():
@@ -127,25 +127,31 @@ func (d *Door) Run(ctx context.Context) error {
 	}
 }
 
-// sweep ends seats whose connection is over although nobody said so, and closes connections whose session has been
-// unknown to the house for as long as a sweep takes: their clients come back. It returns those to look at again.
-func (d *Door) sweep(before map[*seat]bool) (lost map[*seat]bool) {
-	lost = map[*seat]bool{}
+// sweep ends seats whose connection is over although nobody said so, and closes connections that are of no more use: those
+// whose farewell is over, and those whose session has been unknown to the house for as long as a sweep takes, whose clients
+// come back. It returns those to look at again, and how often each was seen so.
+func (d *Door) sweep(before map[*seat]int) (lost map[*seat]int) {
+	lost = map[*seat]int{}
 	for _, s := range d.hall.seats() {
 		if s.conn.ReadyState() == "closed" {
 			s.over()
 			continue
 		}
 		gone, _ := s.isGone()
-		if who := s.person(); gone || who.sessionID == "" || d.house.Holds(who.sessionID) {
+		who := s.person()
+		switch {
+		case gone && before[s] >= int(farewell/sweepEvery):
+			s.drop()
 			continue
-		}
-		if before[s] {
-			d.Log.Warn("a socket without a session was closed", slog.String("user", s.person().userID))
+		case gone:
+		case who.sessionID == "" || d.house.Holds(who.sessionID):
+			continue
+		case before[s] > 0:
+			d.Log.Warn("a socket without a session was closed", slog.String("user", who.userID))
 			s.drop()
 			continue
 		}
-		lost[s] = true
+		lost[s] = before[s] + 1
 	}
 	return lost
 }
