@@ -63,6 +63,7 @@ type Door struct {
 	metrics  metrics
 
 	handshakes *throttle.Throttle // by address
+	guesses    *throttle.Guesses  // at tokens, by address
 
 	rarely   complaint.Rarely
 	entering crew.Crew   // sockets that are being let in
@@ -83,7 +84,8 @@ func New(c Config, hall *Hall, house *conference.House, messages *message.Messag
 	if c.Net == nil {
 		c.Net = rescue.New(c.Log, nil)
 	}
-	d := &Door{Config: c, hall: hall, house: house, messages: messages, metrics: newMetrics(c.Metrics, hall), handshakes: throttle.New(c.HandshakesPerSecond)}
+	d := &Door{Config: c, hall: hall, house: house, messages: messages, metrics: newMetrics(c.Metrics, hall)}
+	d.handshakes, d.guesses = throttle.New(c.HandshakesPerSecond), throttle.NewGuesses(wrongPerSecond, looksAtOnce)
 	o := socketio.DefaultServerOptions()
 	o.SetServeClient(false)
 	o.SetConnectTimeout(c.ConnectTimeout)
