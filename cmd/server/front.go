@@ -39,6 +39,9 @@ type front struct {
 func newServer(f *front, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: f, ReadHeaderTimeout: f.times.header, IdleTimeout: f.times.idle, MaxHeaderBytes: maxHeader,
+		// With HTTP/2 the deadlines of an answer are those of a stream: they end the answer, but not a write to the connection
+		// that is stuck already, and with it everything on that.
+		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: f.times.write, SendPingTimeout: f.times.idle, PingTimeout: f.times.header},
 		DisableGeneralOptionsHandler: true, // it would wait for a body for ever
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

@@ -24,7 +24,7 @@ const (
 	// long, so that a client that tries again and again asks less.
 	believed = 10 * time.Second
 	refused  = 2 * time.Second
-	// maxVerdicts is how many answers are kept.
+	// maxVerdicts is how many answers of either kind are kept.
 	maxVerdicts = 10_000
 )
 
@@ -38,10 +38,8 @@ type inspector struct {
 	flight singleflight.Group // by hash
 
 	mu sync.Mutex // guards the rest
-	// Answers are kept in the map of this turn and then in that of the one before; what is older is over. Half of
-	// maxVerdicts end a turn early.
-	recent, older map[hash]verdict
-	turned        time.Time
+	// Refusals have a place of their own: whoever makes tokens up cannot have those forgotten that are good.
+	good, bad verdicts
 }
 
 type hash = [sha256.Size]byte
@@ -58,7 +56,7 @@ func newInspector(c VerifierConfig, r rules) (*inspector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the address that is asked about tokens %w", err)
 	}
-	return &inspector{remote: to, rules: r, net: c.Net, log: c.Log, recent: map[hash]verdict{}, turned: time.Now()}, nil
+	return &inspector{remote: to, rules: r, net: c.Net, log: c.Log}, nil
 }
 
 // identity returns who a token names, says the endpoint. Everybody who comes with the same token meanwhile waits for the
@@ -135,18 +133,40 @@ func (i *inspector) ask(token string) (claims, error) {
 func (i *inspector) known(key hash) (verdict, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	v, ok := i.recent[key]
-	if !ok {
-		v, ok = i.older[key]
+	if v, ok := i.good.find(key); ok {
+		return v, true
 	}
-	return v, ok && time.Now().Before(v.until)
+	return i.bad.find(key)
 }
 
 func (i *inspector) keep(key hash, v verdict) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.recent) >= maxVerdicts/2 || time.Since(i.turned) >= believed {
-		i.older, i.recent, i.turned = i.recent, map[hash]verdict{}, time.Now()
+	if v.err != nil {
+		i.bad.keep(key, v)
+		return
 	}
-	i.recent[key] = v
+	i.good.keep(key, v)
+}
+
+// verdicts are answers by token, kept in the map of this turn and then in that of the one before; what is older is over. Half of
+// maxVerdicts end a turn early. The zero value is empty.
+type verdicts struct {
+	recent, older map[hash]verdict
+	turned        time.Time
+}
+
+func (l *verdicts) find(key hash) (verdict, bool) {
+	v, ok := l.recent[key]
+	if !ok {
+		v, ok = l.older[key]
+	}
+	return v, ok && time.Now().Before(v.until)
+}
+
+func (l *verdicts) keep(key hash, v verdict) {
+	if l.recent == nil || len(l.recent) >= maxVerdicts/2 || time.Since(l.turned) >= believed {
+		l.older, l.recent, l.turned = l.recent, map[hash]verdict{}, time.Now()
+	}
+	l.recent[key] = v
 }

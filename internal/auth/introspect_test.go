@@ -212,10 +212,10 @@ func TestIntrospectionIsCached(t *testing.T) {
 // How long answers are kept, by a clock of its own.
 func TestVerdictsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i := &inspector{recent: map[hash]verdict{}, turned: time.Now()}
+		i := &inspector{}
 		yes, no, brief := hash{1}, hash{2}, hash{3}
 		i.keep(yes, verdict{until: time.Now().Add(believed)})
-		i.keep(no, verdict{until: time.Now().Add(refused)})
+		i.keep(no, verdict{err: malformed, until: time.Now().Add(refused)})
 		i.keep(brief, verdict{until: time.Now().Add(-time.Second)}) // its token ends within the leeway
 		expect := func(when string, want ...bool) {
 			for n, key := range []hash{yes, no, brief} {
@@ -233,7 +233,7 @@ func TestVerdictsEnd(t *testing.T) {
 		expect("after all", false, false, false)
 		for n := range 3 * maxVerdicts {
 			i.keep(sha256.Sum256(fmt.Append(nil, n)), verdict{until: time.Now().Add(believed)})
-			if kept := len(i.recent) + len(i.older); kept > maxVerdicts {
+			if kept := len(i.good.recent) + len(i.good.older); kept > maxVerdicts {
 				t.Fatalf("%d verdicts are kept", kept)
 			}
 		}
@@ -241,6 +241,25 @@ func TestVerdictsEnd(t *testing.T) {
 			t.Error("one of the newest was forgotten")
 		}
 	})
+}
+
+// Tokens that somebody makes up drove out of memory what was known of good ones: each of these was then asked about with every
+// request, for as long as he went on.
+func TestMadeUpTokensDriveNobodyOut(t *testing.T) {
+	endpoint := newWeb(t, text(active()))
+	v, _ := asking(t, endpoint.URL)
+	if got := verdictOn(t, v, "good"); got != "ok" {
+		t.Fatal(got)
+	}
+	for n := range 2 * maxVerdicts {
+		v.inspector.keep(sha256.Sum256(fmt.Append(nil, n)), verdict{err: malformed, until: time.Now().Add(refused)})
+	}
+	if got := verdictOn(t, v, "good"); got != "ok" || endpoint.asked.Load() != 1 {
+		t.Errorf("%s, asked %d times", got, endpoint.asked.Load())
+	}
+	if kept := len(v.inspector.bad.recent) + len(v.inspector.bad.older); kept > maxVerdicts {
+		t.Errorf("%d refusals are kept", kept)
+	}
 }
 
 // The answer's exp bounds what is kept of it.
@@ -251,7 +270,7 @@ func TestVerdictEndsWithItsToken(t *testing.T) {
 	if got := verdictOn(t, v, "brief"); got != "ok" {
 		t.Fatal(got)
 	}
-	if kept := v.inspector.recent[sha256.Sum256([]byte("brief"))]; kept.until.Unix() != exp {
+	if kept := v.inspector.good.recent[sha256.Sum256([]byte("brief"))]; kept.until.Unix() != exp {
 		t.Errorf("kept until %v, the token ends %d", kept.until, exp)
 	}
 }

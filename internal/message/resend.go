@@ -96,10 +96,15 @@ func (r *repeats) add(e *errand, users []string) (lost int) {
 func (r *repeats) end(noticeID, user string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for name, p := range r.byKey[noticeID] {
-		if user == "" || user == name {
+	waiting := r.byKey[noticeID]
+	if user != "" {
+		if p := waiting[user]; p != nil {
 			r.forget(p)
 		}
+		return
+	}
+	for _, p := range waiting {
+		r.forget(p)
 	}
 }
 

@@ -153,3 +153,28 @@ func TestRepeatsAreBounded(t *testing.T) {
 		t.Errorf("%d, %d in the heap after the end of all", r.len(), len(r.heap))
 	}
 }
+
+// Each acknowledgement of a notice went over all its users, under the lock that all of them need: what a whole company was told
+// took so long to be acknowledged that nothing else was.
+func TestAcknowledgingDoesNotGoOverEverybody(t *testing.T) {
+	const users = 20_000
+	took := func(noticeOf func(user int) string) time.Duration {
+		r := newRepeats(time.Hour)
+		for i := range users {
+			r.add(&errand{frame: frame{noticeID: noticeOf(i)}}, []string{fmt.Sprint(i)})
+		}
+		begun := time.Now()
+		for i := range users {
+			r.end(noticeOf(i), fmt.Sprint(i))
+			r.end(noticeOf(i), "nobody")
+		}
+		if n := r.len(); n != 0 {
+			t.Fatalf("%d are left", n)
+		}
+		return time.Since(begun)
+	}
+	apart, together := took(func(i int) string { return fmt.Sprint("n", i) }), took(func(int) string { return "n" })
+	if together > 10*apart+100*time.Millisecond {
+		t.Errorf("%d acknowledgements of one notice take %v, of as many notices %v", users, together, apart)
+	}
+}

@@ -73,13 +73,18 @@ func (p Proxies) Secure(r *http.Request) bool {
 // Own reports whether r comes from a page of ours, or from no page at all. It is asked before a cookie counts: browsers send
 // cookies whoever makes them do so, but they say who that is.
 func Own(r *http.Request) bool {
+	origin, given, ok := originOf(r)
+	return ok && near(r) && (!given || own(origin, r))
+}
+
+// near reports whether r is not said to be caused by a page of another site. Browsers say so also where they send no Origin:
+// with what a page shows or follows, such as an image or a link.
+func near(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none": // none: somebody typed the address
-	default:
-		return false
+		return true
 	}
-	origin, given, ok := originOf(r)
-	return ok && (!given || own(origin, r))
+	return false
 }
 
 // originOf returns what r says about the page that it comes from. ok is false if it says more than one thing: which of them a
@@ -104,11 +109,19 @@ func own(origin string, r *http.Request) bool {
 // Origins are the pages, besides our own, whose scripts may talk to us. "*" allows all.
 type Origins []string
 
-// Allow reports whether the page that sent r may: it has no Origin (it is no page of another site), it is our own,
-// or it is listed. A blank Origin is no page's. Two of them are refused whatever is listed.
+// Allow reports whether the page that sent r may: it has no Origin and is no page of another site, it is our own, or it is
+// listed. A blank Origin is no page's. Two of them are refused whatever is listed.
 func (o Origins) Allow(r *http.Request) bool {
 	origin, given, ok := originOf(r)
-	return ok && (!given || slices.Contains(o, "*") || slices.Contains(o, origin) || own(origin, r))
+	switch {
+	case !ok:
+		return false
+	case slices.Contains(o, "*"):
+		return true
+	case !given: // which page it is, and so whether it is listed, is not said
+		return near(r)
+	}
+	return slices.Contains(o, origin) || own(origin, r)
 }
 
 // Answer sets the headers that let the page that sent r read the answer. It expects that Allow holds.

@@ -152,3 +152,24 @@ func TestOriginsThatNoBrowserSends(t *testing.T) {
 		t.Error("two origins are allowed although nobody knows which is meant")
 	}
 }
+
+// What a page shows or follows is fetched without an Origin, and with the cookies of whoever looks at it: any page could open a
+// session in his name with an image. Which page it was is not said, so a list does not help; that all are listed does.
+func TestPageThatNamesNoOrigin(t *testing.T) {
+	for site, want := range map[string]bool{"": true, "same-origin": true, "none": true, "same-site": false, "cross-site": false, "nonsense": false} {
+		r := httptest.NewRequest("GET", "/", nil)
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		if got := (Origins{"https://good.example"}).Allow(r); got != want {
+			t.Errorf("Sec-Fetch-Site %q: %v", site, got)
+		}
+		if !(Origins{"*"}).Allow(r) {
+			t.Errorf("Sec-Fetch-Site %q is refused although all are allowed", site)
+		}
+		r.Header.Set("Origin", "https://good.example")
+		if !(Origins{"https://good.example"}).Allow(r) {
+			t.Errorf("Sec-Fetch-Site %q of a page that is listed is refused", site)
+		}
+	}
+}

@@ -86,38 +86,6 @@ func Object(doc []byte) (fields map[string]json.RawMessage, ok bool) {
 	return fields, true
 }
 
-// Merge applies the RFC 7396 merge patch to target and returns the result, nil when the patch is null.
-// Both must be valid JSON; target may be blank. Values that the patch does not reach keep their text.
-func Merge(target, patch []byte) ([]byte, error) {
-	if Blank(patch) {
-		return nil, nil
-	}
-	changes, ok := Object(patch)
-	if !ok {
-		return bytes.Clone(bytes.TrimSpace(patch)), nil
-	}
-	fields, ok := Object(target)
-	if !ok {
-		fields = map[string]json.RawMessage{}
-	}
-	for key, change := range changes {
-		merged, err := Merge(fields[key], change)
-		if err != nil {
-			return nil, err
-		}
-		if merged == nil {
-			delete(fields, key)
-		} else {
-			fields[key] = merged
-		}
-	}
-	out, err := Encode(fields)
-	if err != nil {
-		return nil, fmt.Errorf("encode merged object: %w", err)
-	}
-	return out, nil
-}
-
 // Encode is json.Marshal without turning <, > and & into escapes: text stays as it was given.
 func Encode(v any) ([]byte, error) {
 	var b bytes.Buffer

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"reflect"
 	"strings"
 	"testing"
 )
@@ -57,38 +56,6 @@ func TestRepair(t *testing.T) {
 	} {
 		if got := string(Repair([]byte(c.doc))); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-	}
-}
-
-// The fifteen examples of RFC 7396, appendix A, and cases of our own below them.
-func TestMerge(t *testing.T) {
-	for _, c := range []struct{ target, patch, want string }{
-		{`{"a":"b"}`, `{"a":"c"}`, `{"a":"c"}`},
-		{`{"a":"b"}`, `{"b":"c"}`, `{"a":"b","b":"c"}`},
-		{`{"a":"b"}`, `{"a":null}`, `{}`},
-		{`{"a":"b","b":"c"}`, `{"a":null}`, `{"b":"c"}`},
-		{`{"a":["b"]}`, `{"a":"c"}`, `{"a":"c"}`},
-		{`{"a":"c"}`, `{"a":["b"]}`, `{"a":["b"]}`},
-		{`{"a":{"b":"c"}}`, `{"a":{"b":"d","c":null}}`, `{"a":{"b":"d"}}`},
-		{`{"a":[{"b":"c"}]}`, `{"a":[1]}`, `{"a":[1]}`},
-		{`["a","b"]`, `["c","d"]`, `["c","d"]`},
-		{`{"a":"b"}`, `["c"]`, `["c"]`},
-		{`{"a":"foo"}`, `null`, ``},
-		{`{"a":"foo"}`, `"bar"`, `"bar"`},
-		{`{"e":null}`, `{"a":1}`, `{"a":1,"e":null}`},
-		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`},
-		{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
-
-		{``, `{"a":1}`, `{"a":1}`},
-		{`null`, `{"a":{"b":null}}`, `{"a":{}}`},
-		{`{"n":1234567890123456789,"f":1.50}`, `{"x":98765432109876543210}`, `{"f":1.50,"n":1234567890123456789,"x":98765432109876543210}`},
-		{`{"s":"<b>&\u2028é"}`, `{"x":"</b>"}`, `{"s":"<b>&\u2028é","x":"</b>"}`},
-		{`{"":1}`, `{"":2}`, `{"":2}`},
-	} {
-		got, err := Merge([]byte(c.target), []byte(c.patch))
-		if err != nil || string(got) != c.want {
-			t.Errorf("%s patched by %s: %s, %v, want %s", c.target, c.patch, got, err, c.want)
 		}
 	}
 }
@@ -153,56 +120,4 @@ func FuzzRepair(f *testing.F) {
 			t.Errorf("Repair made %q of its own %q", twice, once)
 		}
 	})
-}
-
-// Merge agrees with the pseudocode of RFC 7396, which works on decoded values.
-func FuzzMerge(f *testing.F) {
-	f.Add([]byte(`{"a":{"b":"c"}}`), []byte(`{"a":{"b":"d","c":null}}`))
-	f.Add([]byte(`{"e":null}`), []byte(`{"a":1.50,"a":null}`))
-	f.Add([]byte(`[1]`), []byte(`{"\ud800":{"":null}}`))
-	f.Fuzz(func(t *testing.T, target, patch []byte) {
-		if Check(target, 32) != nil || Check(patch, 32) != nil {
-			return
-		}
-		got, err := Merge(target, patch)
-		if err != nil {
-			t.Fatalf("%q patched by %q: %v", target, patch, err)
-		}
-		if want := reference(decode(t, target), decode(t, patch)); !reflect.DeepEqual(decode(t, got), want) {
-			t.Errorf("%q patched by %q: %q, want %v", target, patch, got, want)
-		}
-	})
-}
-
-func reference(target, patch any) any {
-	changes, ok := patch.(map[string]any)
-	if !ok {
-		return patch
-	}
-	fields, ok := target.(map[string]any)
-	if !ok {
-		fields = map[string]any{}
-	}
-	for key, change := range changes {
-		if change == nil {
-			delete(fields, key)
-		} else {
-			fields[key] = reference(fields[key], change)
-		}
-	}
-	return fields
-}
-
-// decode keeps numbers as text. What Merge returns for null is nil, which decodes as null does.
-func decode(t *testing.T, doc []byte) (v any) {
-	t.Helper()
-	if len(doc) == 0 {
-		return nil
-	}
-	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
-	if err := d.Decode(&v); err != nil {
-		t.Fatalf("decode %q: %v", doc, err)
-	}
-	return v
 }

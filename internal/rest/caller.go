@@ -22,19 +22,28 @@ const (
 	// wrongPerCall is how many wrong tokens and cookies an address may send for each call that one caller may make. To look at
 	// one may mean to ask the database, so strangers cannot have it for nothing; but people share addresses.
 	wrongPerCall = 10
+	// looksAtOnce is how many tokens and cookies of one address are looked at at the same moment: half of what an endpoint is
+	// asked at once, so that nobody takes all of it.
+	looksAtOnce = 8
 	// loginsPerSecond of one address are enough for people, and too few to guess a key that somebody thought up.
 	loginsPerSecond = 5
 )
 
-// limits bound how often somebody may come. Those of calls and of what is wrong follow Config.RequestsPerSecond, and may be none.
+// limits bound how often somebody may come. All but logins follow Config.RequestsPerSecond, and may be none. They share no table:
+// strangers, and what they make up, can fill theirs, and those whom we know would then have to do with what the crowd leaves.
 type limits struct {
-	calls  *throttle.Throttle // by caller, by token or cookie, or by the address of somebody nobody knows
-	wrong  *throttle.Throttle // tokens and cookies, by address
-	logins *throttle.Throttle // by address
+	calls       *throttle.Throttle // by API key or user
+	strangers   *throttle.Throttle // by address
+	credentials *throttle.Throttle // by token or cookie
+	wrong       *throttle.Guesses  // tokens and cookies, by address
+	logins      *throttle.Throttle // by address
 }
 
 func newLimits(perSecond int) limits {
-	return limits{throttle.New(perSecond), throttle.New(wrongPerCall * perSecond), throttle.New(loginsPerSecond)}
+	return limits{
+		calls: throttle.New(perSecond), strangers: throttle.New(perSecond), credentials: throttle.New(perSecond),
+		wrong: throttle.NewGuesses(wrongPerCall*perSecond, looksAtOnce), logins: throttle.New(loginsPerSecond),
+	}
 }
 
 // Caller is who sends a request.
@@ -83,7 +92,7 @@ func (d *Door) enter(c *gin.Context, o operation) *problem {
 
 func (d *Door) assess(c *gin.Context, v *visit, o operation) error {
 	if o.open {
-		if err := take(d.limits.calls, v.stranger()); err != nil || o.bound == nil {
+		if err := take(d.limits.strangers, v.stranger()); err != nil || o.bound == nil {
 			return err
 		}
 		return take(o.bound, v.stranger())
@@ -93,7 +102,7 @@ func (d *Door) assess(c *gin.Context, v *visit, o operation) error {
 		return busy
 	}
 	if !o.unlimited {
-		if err := take(d.limits.calls, d.counted(v)); err != nil {
+		if err := d.count(v); err != nil {
 			return err
 		}
 	}
@@ -116,19 +125,19 @@ func proves(r *http.Request, s auth.Session) bool {
 	return s.CSRF != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get(csrfHeader)), []byte(s.CSRF)) == 1
 }
 
-// counted is whom the limit of calls is for. The first word keeps people, keys and addresses apart, whatever they are called.
-func (d *Door) counted(v *visit) string {
+// count counts a call. The first word keeps people and keys apart, whatever they are called.
+func (d *Door) count(v *visit) error {
 	switch {
 	case d.Auth == nil || v.caller.Role == auth.None:
-		return v.stranger()
+		return take(d.limits.strangers, v.stranger())
 	case v.caller.Role == auth.User:
-		return "user " + v.caller.UserID
+		return take(d.limits.calls, "user "+v.caller.UserID)
 	}
-	return "key " + v.caller.Name
+	return take(d.limits.calls, "key "+v.caller.Name)
 }
 
 // stranger is whom limits are for while nobody knows who calls.
-func (v *visit) stranger() string { return "address " + throttle.Address(v.address) }
+func (v *visit) stranger() string { return throttle.Address(v.address) }
 
 // take counts one event, or says when there is room for it.
 func take(t *throttle.Throttle, who string) error {
@@ -192,17 +201,16 @@ func (d *Door) identifySession(r *http.Request, v *visit) error {
 }
 
 // lookInto finds out what a token or a cookie is worth, which costs something: so not of an address that sent many wrong ones,
-// and not of one that is sent again and again.
-func (d *Door) lookInto(v *visit, credential string, look func() error) error {
-	if err := unless(d.limits.wrong.Peek(v.stranger())); err != nil {
-		return err
-	}
-	if err := take(d.limits.calls, "credential "+digest(credential)); err != nil {
-		return err
-	}
-	err := look()
-	if err != nil {
-		d.limits.wrong.Take(v.stranger())
+// and not of one that is sent again and again. That nobody could say is no fault of the caller.
+func (d *Door) lookInto(v *visit, credential string, look func() error) (err error) {
+	wait, ok := d.limits.wrong.Look(v.request.Context(), v.stranger(), func() (wrong bool) {
+		if err = take(d.limits.credentials, digest(credential)); err == nil {
+			err = look()
+		}
+		return fault.Is(err, fault.Unauthorized)
+	})
+	if !ok {
+		return unless(wait, false)
 	}
 	return err
 }

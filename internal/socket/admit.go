@@ -88,12 +88,10 @@ func (d *Door) personFor(s *seat, token string) (person, error) {
 	case !s.system:
 		return person{}, nil
 	}
-	if s.conferenceID != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
-		defer cancel()
-		if err := d.mayWatch(ctx, s.userID, s.admitted, s.conferenceID); err != nil {
-			return person{}, err
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	defer cancel()
+	if err := d.mayWatch(ctx, s.userID, s.admitted, s.conferenceID); err != nil {
+		return person{}, err
 	}
 	return person{userID: s.userID, userName: s.userName}, nil
 }
@@ -215,8 +213,8 @@ func (s *seat) begin() {
 	if who.conferenceID != "" {
 		d.show(s, who.conferenceID)
 	}
-	if s.system && s.conferenceID != "" {
-		s.watch(s.conferenceID)
+	if s.system {
+		s.beginWatching()
 	}
 	if who.sessionID != "" {
 		d.messages.Arrived(s.socket()) // in the rooms first; see seat.move
@@ -228,6 +226,31 @@ func (s *seat) begin() {
 	if gone, _ := s.isGone(); gone {
 		s.dismiss()
 	}
+}
+
+// beginWatching lets a system client see the conference that it named, if it named one, and asks once more whether it may be
+// here: whoever was to be sent out in the meantime was in no room yet. Asking takes its time, so no handler of ours waits for it.
+func (s *seat) beginWatching() {
+	if s.conferenceID != "" {
+		s.watch(s.conferenceID)
+	}
+	if s.door.Tokens == nil {
+		return
+	}
+	s.lane.do(func() { // before any event
+		s.attempt("look who may watch", func() {
+			ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+			defer cancel()
+			err := s.door.mayWatch(ctx, s.userID, s.admitted, s.conferenceID)
+			switch {
+			case err == nil:
+			case fault.Is(err, fault.Forbidden):
+				s.expel("kicked", presence.Kicked)
+			default:
+				s.drop() // it comes back, and is asked again
+			}
+		})
+	})
 }
 
 // limitSessions ends the sockets of a user that are too many now that s is there.

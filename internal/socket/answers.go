@@ -172,6 +172,13 @@ func (s *seat) onWatch(arg json.RawMessage) (answer, error) {
 	for _, c := range list {
 		s.watch(c)
 	}
+	// Once more: whoever was to be sent out in the meantime was in no room yet.
+	if err := s.door.mayWatch(ctx, s.userID, s.admitted, list...); err != nil {
+		for _, c := range list {
+			s.unwatch(c)
+		}
+		return nil, err
+	}
 	return nil, nil
 }
 

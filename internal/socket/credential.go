@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"rollcall/internal/auth"
 	"rollcall/internal/conference"
 	"rollcall/internal/fault"
+	"rollcall/internal/throttle"
 )
 
 // tokenKey is what a token is called in the auth object of a CONNECT and in a query.
@@ -44,6 +46,9 @@ func (d *Door) credential(claim json.RawMessage, r *http.Request, q url.Values) 
 	if token != "" {
 		return token, nil
 	}
+	if len(r.Header.Values("Authorization")) > 1 || d.CookieName != "" && len(r.CookiesNamed(d.CookieName)) > 1 {
+		return "", unauthorized("there are two tokens of a kind") // somebody below the same domain may have planted one
+	}
 	if scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(text) != "" {
 		return strings.TrimSpace(text), nil
 	}
@@ -69,7 +74,7 @@ func (d *Door) credential(claim json.RawMessage, r *http.Request, q url.Values) 
 func (d *Door) identify(s *seat, token string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
 	defer cancel()
-	identity, err := d.Tokens.Verify(ctx, token)
+	identity, err := s.verify(ctx, token)
 	switch {
 	case err != nil:
 		return err
@@ -84,6 +89,29 @@ func (d *Door) identify(s *seat, token string) error {
 	return nil
 }
 
+const (
+	// wrongPerSecond is how many wrong tokens an address may show. People share addresses, and the tokens of all of them may have
+	// ended while the server was away.
+	wrongPerSecond = 200
+	// looksAtOnce is how many tokens of one address are looked at at the same moment: half of what an endpoint is asked at once,
+	// so that nobody takes all of it.
+	looksAtOnce = 8
+)
+
+var errGuesses = fault.Away(errors.New("too many wrong tokens from this address"))
+
+// verify returns who a token names, unless too many wrong ones came from the address of the seat.
+func (s *seat) verify(ctx context.Context, token string) (who auth.Identity, err error) {
+	_, ok := s.door.guesses.Look(ctx, throttle.Address(s.ip), func() (wrong bool) {
+		who, err = s.door.Tokens.Verify(ctx, token)
+		return fault.Is(err, fault.Unauthorized)
+	})
+	if !ok {
+		return auth.Identity{}, errGuesses
+	}
+	return who, err
+}
+
 // believe makes what a token says what is known of the user. It is called before the seat's first event, and in its lane.
 func (s *seat) believe(i auth.Identity) {
 	s.userName, s.named, s.role, s.admitted = i.Name, i.Name != "", i.Role, i.Conferences
@@ -91,7 +119,7 @@ func (s *seat) believe(i auth.Identity) {
 
 // pass returns by what right the user of the seat may come into a conference, or why he may not.
 func (s *seat) pass(conferenceID string) (conference.Pass, error) {
-	if s.door.Tokens == nil || conferenceID == "" {
+	if s.door.Tokens == nil {
 		return conference.Free, nil
 	}
 	return passOf(s.admitted, conferenceID)
@@ -99,6 +127,8 @@ func (s *seat) pass(conferenceID string) (conference.Pass, error) {
 
 func passOf(c auth.Conferences, conferenceID string) (conference.Pass, error) {
 	switch {
+	case conferenceID == "":
+		return conference.Free, nil
 	case !c.Said:
 		return conference.Listed, nil
 	case c.Hold(conferenceID):
@@ -110,7 +140,8 @@ func passOf(c auth.Conferences, conferenceID string) (conference.Pass, error) {
 // askedAtOnce is how many questions about conferences are asked at once. The house answers them together.
 const askedAtOnce = 64
 
-// mayWatch reports why a user with a token may not look into one of some conferences, or nil. Without auth everybody may.
+// mayWatch reports why a user with a token may not look into one of some conferences, or nil. "" is none, and only who is kept
+// out of everything may not be there. Without auth everybody may.
 func (d *Door) mayWatch(ctx context.Context, userID string, c auth.Conferences, conferences ...string) error {
 	if d.Tokens == nil {
 		return nil

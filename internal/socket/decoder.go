@@ -166,11 +166,11 @@ func decodeEvent(text []byte) (*parser.Packet, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	name, err := nameOf(d)
 	switch {
+	case parser.ReservedEvents.Has(name), err != nil && deep == nil: // the seat listens to some of these names itself
+		return nil, errMalformed
 	case deep != nil:
 		p.Data = append([]any{name, deep}, ack...) // answered as a bad payload; the session goes on
 		return p, nil
-	case err != nil || parser.ReservedEvents.Has(name):
-		return nil, errMalformed
 	}
 	event := []any{name}
 	if d.More() {

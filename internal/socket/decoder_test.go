@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -50,10 +51,26 @@ func TestDecodeEvent(t *testing.T) {
 	}
 }
 
+// An event that is nested too deeply was handed on under any name, also under those that the library keeps for itself: a client
+// that said "disconnect" so ended its own seat and stayed in every room.
+func TestDeepEventCannotBearAReservedName(t *testing.T) {
+	deep := `,` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `]`
+	for _, name := range parser.ReservedEvents.Keys() {
+		for _, text := range []string{`2["` + name + `"` + deep, `27["` + name + `"` + deep, `51-["` + name + `"` + deep, `2["\u00` + fmt.Sprintf("%x", name[0]) + name[1:] + `"` + deep} {
+			if p, err := decodePacket([]byte(text)); err == nil {
+				t.Errorf("%.40s was read as %.40v", text, p.Data)
+			}
+		}
+	}
+	if p, err := decodePacket([]byte(`2[7` + deep)); err != nil || p.Data.([]any)[0] != "" {
+		t.Errorf("a deep event without a name was refused as %v, and ended a session that sent nonsense before", err)
+	}
+}
+
 // FuzzDecoder feeds packets to the decoder as the engine does. Whatever comes, it must not panic, and what it accepts
 // must be a packet that the library can go on with, of which the intake knew the essence.
 func FuzzDecoder(f *testing.F) {
-	for _, s := range []string{`2["a"]`, `21["roster",{}]`, `0`, `1`, `0{"token":"x"}`, `0/,{"token":[1]}`, `31[]`, `51-7["a",{"_placeholder":true,"num":0}]`, `4{"message":"x"}`, `2/x,["a"]`, ``, `2[`, `1/x,`, `60-`, `2["\u0061",[[[]]],1]`} {
+	for _, s := range []string{`2["a"]`, `21["roster",{}]`, `0`, `1`, `0{"token":"x"}`, `0/,{"token":[1]}`, `31[]`, `51-7["a",{"_placeholder":true,"num":0}]`, `4{"message":"x"}`, `2/x,["a"]`, ``, `2[`, `1/x,`, `60-`, `2["disconnect",` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `]`, `2["\u0061",[[[]]],1]`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -90,6 +107,9 @@ func checkEvent(t *testing.T, data []byte, p *parser.Packet) {
 	list, _ := p.Data.([]any)
 	if len(list) == 0 || len(list) > 3 {
 		t.Fatalf("%q was decoded as %v", data, p.Data)
+	}
+	if name, _ := list[0].(string); parser.ReservedEvents.Has(name) {
+		t.Errorf("%q is an event of the library's own: %v", data, list)
 	}
 	if arg, err := argument(list); err == nil && arg != nil && rawjson.Check(arg, maxDepth) != nil {
 		t.Errorf("%q has the argument %q", data, arg)

@@ -63,6 +63,7 @@ type Door struct {
 	metrics  metrics
 
 	handshakes *throttle.Throttle // by address
+	guesses    *throttle.Guesses  // at tokens, by address
 
 	rarely   complaint.Rarely
 	entering crew.Crew    // sockets that are being let in
@@ -88,7 +89,8 @@ func New(c Config, hall *Hall, house *conference.House, messages *message.Messag
 	if c.Net == nil {
 		c.Net = rescue.New(c.Log, nil)
 	}
-	d := &Door{Config: c, hall: hall, house: house, messages: messages, metrics: newMetrics(c.Metrics, hall), handshakes: throttle.New(c.HandshakesPerSecond)}
+	d := &Door{Config: c, hall: hall, house: house, messages: messages, metrics: newMetrics(c.Metrics, hall)}
+	d.handshakes, d.guesses = throttle.New(c.HandshakesPerSecond), throttle.NewGuesses(wrongPerSecond, looksAtOnce)
 	o := socketio.DefaultServerOptions()
 	o.SetServeClient(false)
 	o.SetConnectTimeout(c.ConnectTimeout)
@@ -121,7 +123,7 @@ func newMetrics(r prometheus.Registerer, hall *Hall) metrics {
 func (d *Door) Run(ctx context.Context) error {
 	t := time.NewTicker(sweepEvery)
 	defer t.Stop()
-	var lost map[*seat]bool
+	var lost map[*seat]int
 	for {
 		select {
 		case <-ctx.Done():
@@ -132,25 +134,31 @@ func (d *Door) Run(ctx context.Context) error {
 	}
 }
 
-// sweep ends seats whose connection is over although nobody said so, and closes connections whose session has been
-// unknown to the house for as long as a sweep takes: their clients come back. It returns those to look at again.
-func (d *Door) sweep(before map[*seat]bool) (lost map[*seat]bool) {
-	lost = map[*seat]bool{}
+// sweep ends seats whose connection is over although nobody said so, and closes connections that are of no more use: those
+// whose farewell is over, and those whose session has been unknown to the house for as long as a sweep takes, whose clients
+// come back. It returns those to look at again, and how often each was seen so.
+func (d *Door) sweep(before map[*seat]int) (lost map[*seat]int) {
+	lost = map[*seat]int{}
 	for _, s := range d.hall.seats() {
 		if s.conn.ReadyState() == "closed" {
 			s.over()
 			continue
 		}
 		gone, _ := s.isGone()
-		if who := s.person(); gone || who.sessionID == "" || d.house.Holds(who.sessionID) {
+		who := s.person()
+		switch {
+		case gone && before[s] >= int(farewell/sweepEvery):
+			s.drop()
 			continue
-		}
-		if before[s] {
-			d.Log.Warn("a socket without a session was closed", slog.String("user", s.person().userID))
+		case gone:
+		case who.sessionID == "" || d.house.Holds(who.sessionID):
+			continue
+		case before[s] > 0:
+			d.Log.Warn("a socket without a session was closed", slog.String("user", who.userID))
 			s.drop()
 			continue
 		}
-		lost[s] = true
+		lost[s] = before[s] + 1
 	}
 	return lost
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"rollcall/internal/fault"
+	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
 	"rollcall/internal/rescue"
 )
@@ -57,6 +58,9 @@ func (s *seat) dispatch(args ...any) {
 		return
 	}
 	queued := s.lane.do(func() {
+		if gone, why := s.isGone(); gone && why == presence.Kicked { // it waited while its sender was sent out
+			return
+		}
 		s.attempt("event "+name, func() {
 			a, err := s.handle(h, name, arg)
 			s.door.metrics.events.WithLabelValues(name, outcome(err)).Inc()

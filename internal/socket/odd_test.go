@@ -84,6 +84,34 @@ func TestSecondConnect(t *testing.T) {
 	storetest.Eventually(t, func() bool { return o.hall.Sockets() == 0 && o.state(t, "anna") != "online" }, "a socket is left")
 }
 
+// A client that said "disconnect" as an event nested too deeply ended its own seat and stayed in the room, told of everything
+// and seen by nobody. It is cut off, as with every packet that no client of good will sends.
+func TestEventThatEndsTheSeatOfItsSender(t *testing.T) {
+	o := open(t, nil)
+	c := o.enter(t, "EIO=4&userId=anna&conferenceId=42")
+	c.write(`42["disconnect",` + strings.Repeat("[", 65) + strings.Repeat("]", 65) + `]`)
+	c.ended()
+	storetest.Eventually(t, func() bool { return o.hall.Sockets() == 0 && o.hall.Occupancy("42") == 0 }, "a socket is left")
+}
+
+// A client that was sent home, or that said goodbye, and keeps its connection has it until the end of its farewell and no
+// longer, whatever became of the timer of that.
+func TestSeatThatIsGoneIsSwept(t *testing.T) {
+	o := open(t, nil)
+	c := o.enter(t, "EIO=4&userId=anna&conferenceId=42")
+	c.write("41")
+	storetest.Eventually(t, func() bool { return o.hall.Occupancy("42") == 0 }, "a socket that said goodbye is in its room")
+	var seen map[*seat]int
+	for range farewell / sweepEvery {
+		if seen = o.sweep(seen); o.hall.Sockets() != 1 {
+			t.Fatal("it was swept before its farewell is over")
+		}
+	}
+	o.sweep(seen)
+	c.ended()
+	storetest.Eventually(t, func() bool { return o.hall.Sockets() == 0 }, "a connection is left")
+}
+
 // Both lists are there, also when they are empty: clients go through them without a look.
 func TestDiffHasBothLists(t *testing.T) {
 	o := open(t, nil)

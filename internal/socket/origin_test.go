@@ -164,6 +164,25 @@ func TestCookieNeedsAnAllowedOrigin(t *testing.T) {
 	}
 }
 
+// The address of an image is enough to open a session of revision 3, which needs no CONNECT, and browsers send no Origin for it
+// but the cookie: any page made whoever looked at it present in a meeting, for as long as a session without a poll lives.
+func TestPageThatShowsTheDoor(t *testing.T) {
+	o := locked(t, func(c *Config) { c.CookieName = "seat" })
+	show := func(site string) int {
+		h := http.Header{"Cookie": {"seat=" + tokenOf(t, "anna")}, "Sec-Fetch-Site": {site}, "Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"image"}}
+		return ask(t, http.MethodGet, o.url+"/socket.io/?EIO=3&transport=polling&conferenceId=42", "", h).StatusCode
+	}
+	for _, site := range []string{"cross-site", "same-site"} {
+		if status := show(site); status != http.StatusForbidden || o.hall.Sockets() != 0 {
+			t.Errorf("a page of %s was answered %d, %d sockets are open", site, status, o.hall.Sockets())
+		}
+	}
+	if status := show("same-origin"); status != http.StatusOK {
+		t.Errorf("our own page was answered %d", status)
+	}
+	storetest.Eventually(t, func() bool { return o.state(t, "anna") == "online" }, "anna is there by a page of ours")
+}
+
 // Engine.IO needs two methods and browsers one more. All others are turned away before anything is looked at, and so are
 // JSONP and queries in which the library and we would read different values.
 func TestOddRequests(t *testing.T) {

@@ -33,6 +33,7 @@ type seat struct {
 	ip    string
 	lane  lane
 	alias string // the tokenId of its last user_login; used in the lane only
+	fresh limit  // of tokens that it shows; used in the lane only
 
 	// What a token says of the user, without auth nothing; set before the first event, then used in the lane only.
 	named    bool // userName is the token's
@@ -65,7 +66,7 @@ type person struct {
 
 // newSeat makes a seat for a socket that asks to be let in.
 func newSeat(d *Door, sock *socketio.Socket, h handshake, r *http.Request) *seat {
-	s := &seat{door: d, sock: sock, conn: sock.Conn(), handshake: h, ip: d.Proxies.Address(r), lane: lane{net: d.Net}}
+	s := &seat{door: d, sock: sock, conn: sock.Conn(), handshake: h, ip: d.Proxies.Address(r), lane: lane{net: d.Net}, fresh: newLimit(1, reauthsAtOnce)}
 	if t, ok := s.conn.Transport().(carrier); ok {
 		s.box, s.in = t.ends()
 	}

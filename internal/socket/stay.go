@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/auth"
+	"rollcall/internal/fault"
 	"rollcall/internal/presence"
 )
 
@@ -55,6 +56,9 @@ func (s *seat) expire() {
 	}
 }
 
+// reauthsAtOnce is how many fresh tokens a seat may show at once, and then one a second: to look at one may mean to ask somebody.
+const reauthsAtOnce = 5
+
 // onReauth takes a fresh token of the same user. Until it has, the seat stays with the one that it has.
 func (s *seat) onReauth(arg json.RawMessage) (answer, error) {
 	if s.door.Tokens == nil {
@@ -66,9 +70,12 @@ func (s *seat) onReauth(arg json.RawMessage) (answer, error) {
 	if err := decode(arg, &in); err != nil {
 		return nil, err
 	}
+	if ok, _ := s.fresh.take(time.Now()); !ok {
+		return nil, fault.New(fault.RateLimited, "rate_limited", "too many tokens, the one before them still counts")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 	defer cancel()
-	fresh, err := s.door.Tokens.Verify(ctx, in.Token)
+	fresh, err := s.verify(ctx, in.Token)
 	if err != nil {
 		return nil, err
 	}

@@ -125,6 +125,10 @@ func TestReauth(t *testing.T) {
 	if a := robot.ask("watch", `{"conferenceIds":["43"]}`); !a.OK {
 		t.Fatal(a.text)
 	}
+	for _, user := range []string{"anna", "robot"} {
+		s := o.seatOf(t, user)
+		s.lane.do(func() { s.fresh = newLimit(1000, 1000) }) // that limit is another story
+	}
 	before := endOf(o.seatOf(t, "anna"))
 	for _, c := range []struct {
 		client    *webSocketClient
@@ -212,4 +216,22 @@ func TestReauthAgainstTheEnd(t *testing.T) {
 		c = o.enterWith(t, tokenOf(t, "anna"), "")
 	}
 	storetest.Show(t, "%d times a fresh token came in time, else the socket ended; both at once 0 times", taken)
+}
+
+// Each token that a socket shows may mean to ask somebody, and one socket could show as many as it may send events.
+func TestReauthIsLimited(t *testing.T) {
+	o := locked(t, nil)
+	c := o.enterWith(t, tokenOf(t, "anna"), "")
+	limited := 0
+	for range 20 {
+		if c.ask("reauth", `{"token":"x"}`).Error.Code == "rate_limited" {
+			limited++
+		}
+	}
+	if limited < 5 {
+		t.Errorf("of 20 wrong tokens %d were too many", limited)
+	}
+	if a := c.ask("jywsping"); !a.OK {
+		t.Error(a.text)
+	}
 }

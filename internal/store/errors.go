@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 
 	sqlite "github.com/glebarez/go-sqlite"
 	"github.com/go-sql-driver/mysql"
@@ -17,17 +18,21 @@ import (
 
 // Numbers of MySQL errors, from its reference manual.
 const (
+	mysqlDiskFull      = 1021
+	mysqlTooManyConns  = 1040
+	mysqlNotReady      = 1047 // a node of a cluster that has lost the others
+	mysqlShutdown      = 1053
+	mysqlTableFull     = 1114 // how InnoDB says that the disk is full
 	mysqlLockWait      = 1205
 	mysqlDeadlock      = 1213
 	mysqlReadOnly      = 1290
-	mysqlReadOnlyTx    = 1792
-	mysqlTooManyConns  = 1040
-	mysqlShutdown      = 1053
 	mysqlQueryKilled   = 1317
-	mysqlConnKilled    = 1927
+	mysqlReadOnlyTx    = 1792
 	mysqlReadOnlyMode  = 1836
+	mysqlConnKilled    = 1927
 	sqliteBusy         = 5
 	sqliteLocked       = 6
+	sqliteReadOnly     = 8
 	sqliteInterrupt    = 9 // how a statement ends whose context does
 	sqliteFull         = 13
 	sqliteIOErr        = 10
@@ -46,6 +51,16 @@ func retryable(err error) bool {
 	return false
 }
 
+// cutOff reports whether err, which a statement within a transaction returned, says that its connection has ended. Then the
+// database takes back what the transaction did, so that the same one may be tried again on another connection. Of a COMMIT
+// the same error says nothing.
+func cutOff(err error) bool {
+	if m, ok := errors.AsType[*mysql.MySQLError](err); ok {
+		return m.Number == mysqlConnKilled
+	}
+	return slices.ContainsFunc([]error{driver.ErrBadConn, mysql.ErrInvalidConn, io.EOF, io.ErrUnexpectedEOF}, func(gone error) bool { return errors.Is(err, gone) })
+}
+
 // translate turns "the database is away" into a fault of kind Unavailable and leaves everything else.
 func translate(err error) error {
 	if err == nil || !away(err) {
@@ -59,16 +74,20 @@ func translate(err error) error {
 
 // away reports whether err says that the database cannot answer for now, whatever was asked.
 func away(err error) bool {
+	if errors.Is(err, errNoEntry) {
+		return true
+	}
 	if m, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		switch m.Number {
-		case mysqlDeadlock, mysqlLockWait, mysqlReadOnly, mysqlReadOnlyTx, mysqlReadOnlyMode, mysqlTooManyConns, mysqlShutdown, mysqlQueryKilled, mysqlConnKilled:
+		case mysqlDeadlock, mysqlLockWait, mysqlReadOnly, mysqlReadOnlyTx, mysqlReadOnlyMode, mysqlTooManyConns, mysqlShutdown, mysqlQueryKilled, mysqlConnKilled,
+			mysqlDiskFull, mysqlTableFull, mysqlNotReady:
 			return true
 		}
 		return false
 	}
 	if s, ok := errors.AsType[*sqlite.Error](err); ok {
 		switch s.Code() & 0xff {
-		case sqliteBusy, sqliteLocked, sqliteInterrupt, sqliteFull, sqliteIOErr, sqliteCantOpenFile:
+		case sqliteBusy, sqliteLocked, sqliteReadOnly, sqliteInterrupt, sqliteFull, sqliteIOErr, sqliteCantOpenFile:
 			return true
 		}
 		return false

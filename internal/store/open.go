@@ -71,6 +71,7 @@ func openMySQL(c Config) (*DB, error) {
 	}
 	dsn.ClientFoundRows = true // a conditional UPDATE tells whether its condition held, not whether bytes changed
 	dsn.InterpolateParams = true
+	dsn.RejectReadOnly = true // behind a name that leads to another server by now, only a new connection finds it
 	dsn.Timeout, dsn.ReadTimeout, dsn.WriteTimeout = c.Timeout, c.Timeout, c.Timeout
 	dsn.Collation = "utf8mb4_bin"
 	dsn.Loc = time.UTC
@@ -85,7 +86,7 @@ func openMySQL(c Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read database.dsn: %w", err)
 	}
-	pool := sql.OpenDB(connector)
+	pool := sql.OpenDB(entry{connector})
 	g, err := gorm.Open(mysql.New(mysql.Config{Conn: pool, SkipInitializeWithVersion: true}), quiet())
 	if err != nil {
 		return nil, fmt.Errorf("open MySQL: %w", err)

@@ -22,8 +22,8 @@ type transaction struct {
 }
 
 // Write runs fn in one transaction and commits it. Within a transaction of ctx it joins that one instead. fn
-// may run several times, when the database reports a deadlock or a lock wait; it must have no effect but
-// through tx and AfterCommit. An error of fn rolls back and is returned; when the database itself is away the
+// may run several times, when the database reports a deadlock or a lock wait, or when its connection ends before
+// the commit; it must have no effect but through tx and AfterCommit. An error of fn rolls back and is returned; when the database itself is away the
 // error is a fault of kind Unavailable.
 func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB) error) error {
 	if t, ok := ctx.Value(txKey{}).(*transaction); ok {
@@ -31,15 +31,17 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	var err error
+	var err, own error // own is that of fn
 	for try := range attempts {
 		if try > 0 && !pause(ctx, try) {
 			break
 		}
 		var t transaction
+		own = nil
 		err = d.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 			t = transaction{tx: tx}
-			return fn(context.WithValue(ctx, txKey{}, &t), tx)
+			own = fn(context.WithValue(ctx, txKey{}, &t), tx)
+			return own
 		}, &sql.TxOptions{Isolation: d.isolation(sql.LevelReadCommitted)})
 		if err == nil {
 			d.transactions.Add(1)
@@ -48,7 +50,7 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB
 			}
 			return nil
 		}
-		if !retryable(err) {
+		if !retryable(err) && !cutOff(own) {
 			break
 		}
 	}

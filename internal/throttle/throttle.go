@@ -39,12 +39,7 @@ func New(perSecond int) *Throttle {
 
 // Take counts one event of key. When it is too much, ok is false and wait says after which time it is worth another try,
 // in whole seconds, at least one.
-func (t *Throttle) Take(key string) (wait time.Duration, ok bool) { return t.pass(key, true) }
-
-// Peek says what Take would, and counts nothing: for what is counted only when it has gone wrong.
-func (t *Throttle) Peek(key string) (wait time.Duration, ok bool) { return t.pass(key, false) }
-
-func (t *Throttle) pass(key string, count bool) (wait time.Duration, ok bool) {
+func (t *Throttle) Take(key string) (wait time.Duration, ok bool) {
 	if t.interval == 0 {
 		return 0, true
 	}
@@ -52,10 +47,7 @@ func (t *Throttle) pass(key string, count bool) (wait time.Duration, ok bool) {
 	defer t.mu.Unlock()
 	now := time.Since(t.began)
 	t.turn(now)
-	full, known := t.recent[key]
-	if !known {
-		full, known = t.older[key]
-	}
+	full, known := t.full(key)
 	crowded := !known && len(t.recent)+len(t.older) >= t.most
 	if crowded {
 		full = t.crowd
@@ -64,14 +56,33 @@ func (t *Throttle) pass(key string, count bool) (wait time.Duration, ok bool) {
 	if over := full - now - t.burst; over > 0 {
 		return (over + time.Second - 1).Truncate(time.Second), false
 	}
-	switch {
-	case !count:
-	case crowded:
+	if crowded {
 		t.crowd = full
-	default:
+	} else {
 		t.recent[key] = full
 	}
 	return 0, true
+}
+
+// Back takes back a Take that has let an event of key through.
+func (t *Throttle) Back(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	full, known := t.full(key)
+	switch {
+	case known:
+		t.recent[key] = full - t.interval
+	case len(t.recent)+len(t.older) >= t.most:
+		t.crowd -= t.interval
+	} // else it is forgotten, and so full again
+}
+
+// full returns when the bucket of key will be full again, if it is remembered. mu is held.
+func (t *Throttle) full(key string) (at time.Duration, known bool) {
+	if at, known = t.recent[key]; !known {
+		at, known = t.older[key]
+	}
+	return at, known
 }
 
 // turn forgets those whose bucket is full again. mu is held.

@@ -83,26 +83,33 @@ func TestKeepingToTheRate(t *testing.T) {
 	})
 }
 
-// Looking counts nothing, and says what taking would.
-func TestPeek(t *testing.T) {
+// What is taken back was never taken, also of the bucket that strangers share.
+func TestBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := New(3)
-		for n := range 10 {
-			for range 20 {
-				if wait, ok := th.Peek("a"); ok != (n < 6) || !ok && wait != time.Second {
-					t.Errorf("after %d: %v, %v", n, wait, ok)
-				}
+		for range 20 {
+			if n := taken(th, "a", 6); n != 6 {
+				t.Fatalf("%d pass", n)
 			}
-			if _, ok := th.Take("a"); ok != (n < 6) {
-				t.Errorf("event %d: %v", n, ok)
+			for range 6 {
+				th.Back("a")
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
+		th.Back("nobody")
+		if n := taken(th, "a", 10); n != 6 || len(th.recent)+len(th.older) > 2 {
+			t.Errorf("%d pass, %d are remembered", n, len(th.recent)+len(th.older))
+		}
+		th.most = 1
+		for range 20 {
+			if n := taken(th, "b", 6); n != 6 {
+				t.Fatalf("%d of a stranger pass", n)
+			}
+			for range 6 {
+				th.Back("b")
 			}
 		}
-		for n := range 1000 {
-			th.Peek(fmt.Sprint(n))
-		}
-		if kept := len(th.recent) + len(th.older); kept != 1 {
-			t.Errorf("%d are remembered", kept)
-		}
+		New(0).Back("a")
 	})
 }
 
