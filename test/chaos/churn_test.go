@@ -1,7 +1,10 @@
 package chaos_test
 
 import (
+	"fmt"
+	"net"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -55,4 +58,25 @@ func (town *town) waitsFor(most time.Duration, cond func() bool) bool {
 		}
 	}
 	return true
+}
+
+func values(query [][2]string) url.Values {
+	q := url.Values{}
+	for _, kv := range query {
+		q.Set(kv[0], kv[1])
+	}
+	return q
+}
+
+// halfHandshake asks for a WebSocket and is gone before the answer.
+func halfHandshake(base string, query [][2]string) error {
+	q := values(append(query, [2]string{"EIO", "4"}, [2]string{"transport", "websocket"}))
+	host := strings.TrimPrefix(base, "http://")
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "GET /socket.io/?%s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", q.Encode(), host)
+	return err
 }

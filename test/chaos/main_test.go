@@ -19,7 +19,7 @@ import (
 
 const (
 	ownServers = "ROLLCALL_TEST_CHAOS_INSIDE" // set in the process that runs beside a MariaDB and a Redis of its own
-	tableVar   = "ROLLCALL_CHAOS_TABLE"  // names the file that gets the table as Markdown
+	tableVar   = "ROLLCALL_CHAOS_TABLE"       // names the file that gets the table as Markdown
 )
 
 // atOnce is how many cases of the short form run beside each other: most of their time they wait.

@@ -107,12 +107,12 @@ func TestNothingLeaks(t *testing.T) {
 		town.churns(n, func(i int) (string, string) { return fmt.Sprintf("u%d", i%300), fmt.Sprintf("c%d", i%30) })
 		town.settles(30 * time.Second)
 	}
-	churn(400) // pools, caches and prepared things reach their size
+	churn(storetest.Size(1000, 200)) // pools, caches and prepared things reach their size
 	var goroutines, descriptors []float64
 	for _, n := range town.nodes {
 		goroutines, descriptors = append(goroutines, n.metric("rollcall_go_goroutines")), append(descriptors, n.metric("rollcall_process_open_fds"))
 	}
-	n := storetest.Size(20_000, 600)
+	n := storetest.Size(20_000, 400)
 	churn(n)
 	more := func(name string, before []float64) (leaked float64) {
 		for i, n := range town.nodes {
