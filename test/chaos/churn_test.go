@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,7 +70,7 @@ func values(query [][2]string) url.Values {
 // halfHandshake asks for a WebSocket and is gone before the answer.
 func halfHandshake(base string, query [][2]string) error {
 	q := values(append(query, [2]string{"EIO", "4"}, [2]string{"transport", "websocket"}))
-	host := strings.TrimPrefix(base, "http://")
+	host := hostOf(base)
 	conn, err := net.Dial("tcp", host)
 	if err != nil {
 		return err

@@ -1,13 +1,20 @@
 package chaos_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+
+	"rollcall/internal/storetest"
 )
 
 // link is a TCP address that leads to a server, on which things can be done to what passes: one for each pair of who calls and
@@ -67,4 +74,32 @@ func (l *link) mend() {
 			l.t.Fatalf("mend a link: %v", err)
 		}
 	}
+}
+
+// A link does what its name says, and is as good as new when it was mended.
+func TestLink(t *testing.T) {
+	l := newLink(t, "redis", storetest.RedisAddr(t))
+	ping := func() error {
+		r := redis.NewClient(&redis.Options{Addr: l.addr(), MaxRetries: -1, ReadTimeout: 200 * time.Millisecond, DialTimeout: 200 * time.Millisecond})
+		defer r.Close()
+		return r.Ping(t.Context()).Err()
+	}
+	mended := func(after string) {
+		t.Helper()
+		l.mend()
+		if err := ping(); err != nil {
+			t.Errorf("mended after %s: %v", after, err)
+		}
+	}
+	mended("nothing")
+	l.refuse()
+	if err := ping(); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("refused: %v", err)
+	}
+	mended("refusing")
+	l.swallow()
+	if err := ping(); !os.IsTimeout(err) {
+		t.Errorf("swallowed: %v", err)
+	}
+	mended("swallowing")
 }

@@ -42,7 +42,7 @@ func (n *node) settings() settings {
 		"cluster.poll_interval":   "1s", "socket.events_per_second": "100",
 	})
 	if n.base != "" {
-		s["http.addr"] = strings.TrimPrefix(n.base, "http://")
+		s["http.addr"] = hostOf(n.base)
 	}
 	maps.Copy(s, n.more)
 	return s
@@ -151,6 +151,9 @@ func (n *node) status(path string) int {
 	}
 	return a.Status
 }
+
+// hostOf returns host:port of an address.
+func hostOf(base string) string { return strings.TrimPrefix(base, "http://") }
 
 // lastLines returns the last lines of a text.
 func lastLines(s string, n int) string {

@@ -3,7 +3,6 @@ package chaos_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -123,7 +122,7 @@ func TestVanishesWithoutFIN(t *testing.T) {
 		return nil
 	})
 	n := storetest.Size(100, 20)
-	line := newLink(t, "clients", strings.TrimPrefix(town.nodes[0].base, "http://"))
+	line := newLink(t, "clients", hostOf(town.nodes[0].base))
 	base := "http://" + line.addr()
 	for i := range n {
 		p, err := passes(base, fmt.Sprintf("u%d", i), "42")
