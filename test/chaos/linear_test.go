@@ -29,6 +29,8 @@ type stint struct {
 	polite       bool
 	link         *clienttest.Wire
 	gone         chan struct{} // closed when its reader heard the end
+	lost         time.Time     // when that was, and why; valid when gone is closed
+	why          error
 }
 
 // actor is one user who does something at random. It belongs to one goroutine until that has ended.
@@ -103,6 +105,9 @@ func (s *stage) judges(c *trial) {
 		for _, err := range a.odd {
 			c.t.Log(err)
 		}
+		if len(a.odd) > 0 {
+			c.t.Logf("the sessions of %s on record: %v", a.user, s.column("SELECT CONCAT_WS(' ', FROM_UNIXTIME(opened_at/1000), 'to', FROM_UNIXTIME(closed_at/1000), node_id, reason) FROM presence_sessions WHERE user_id = ? ORDER BY id", a.user))
+		}
 		switch h.check(30 * time.Second) {
 		case porcupine.Illegal:
 			impossible++
@@ -158,6 +163,7 @@ func (s *stage) connects(a *actor) {
 		defer close(st.gone)
 		for {
 			if _, err := link.Next(time.Minute); err != nil {
+				st.lost, st.why = time.Now(), err
 				return
 			}
 		}
@@ -168,8 +174,8 @@ func (s *stage) connects(a *actor) {
 func (s *stage) ends(a *actor, st *stint, polite bool) {
 	select {
 	case <-st.gone:
-		s.excuses(a, st, errors.New("dropped"))
-		st.ended = time.Now()
+		s.excuses(a, st, fmt.Errorf("dropped at %s after %v: %w", st.lost.Format("05.000"), st.lost.Sub(st.come), st.why))
+		st.ended = st.lost // which is no more than what the client knows: the node closed it then or before
 		return
 	default:
 	}

@@ -108,22 +108,25 @@ func TestNothingLeaks(t *testing.T) {
 		town.settles(30 * time.Second)
 	}
 	churn(storetest.Size(1000, 200)) // pools, caches and prepared things reach their size
-	var goroutines, descriptors []float64
-	for _, n := range town.nodes {
-		goroutines, descriptors = append(goroutines, n.metric("rollcall_go_goroutines")), append(descriptors, n.metric("rollcall_process_open_fds"))
+	names := []string{"rollcall_go_goroutines", "rollcall_process_open_fds", "rollcall_go_memstats_heap_inuse_bytes"}
+	before := map[string][]float64{}
+	for _, name := range names {
+		for _, n := range town.nodes {
+			before[name] = append(before[name], n.metric(name))
+		}
 	}
 	n := storetest.Size(20_000, 400)
 	churn(n)
-	more := func(name string, before []float64) (leaked float64) {
+	more := func(name string) (leaked float64) {
 		for i, n := range town.nodes {
-			leaked = max(leaked, n.metric(name)-before[i])
+			leaked = max(leaked, n.metric(name)-before[name][i])
 		}
 		return leaked
 	}
-	var g, d float64
+	var g, d, h float64
 	quiet := town.waitsFor(60*time.Second, func() bool {
-		g, d = more("rollcall_go_goroutines", goroutines), more("rollcall_process_open_fds", descriptors)
-		return g <= 20 && d <= 10 // what pools of connections breathe
+		g, d, h = more(names[0]), more(names[1]), more(names[2])/(1<<20)
+		return g <= 20 && d <= 10 && h <= 16 // what pools of connections and the garbage collector breathe
 	})
-	c.says(n, "goroutines leaked 0 (20 breathe) and descriptors 0 (10 breathe)", fmt.Sprintf("%+.0f and %+.0f", g, d), quiet)
+	c.says(n, "leaked 0: goroutines (20 breathe), descriptors (10), heap (16 MiB)", fmt.Sprintf("%+.0f, %+.0f, %+.1f MiB", g, d, h), quiet)
 }

@@ -83,10 +83,15 @@ func (w *watch) expect(keys []key, e expecting) {
 	}
 }
 
-// end stops the watch and returns what it saw.
+// end stops the watch and returns what it saw. A watch that saw nothing has no word to say about what was wrong.
 func (w *watch) end() findings {
+	w.town.t.Helper()
 	w.cancel()
 	<-w.done
+	w.town.progress("looked %d times at the database and %d times at REST, in vain %d times", w.seen.looks, w.seen.reads, w.seen.blind)
+	if w.seen.looks == 0 || w.seen.reads == 0 {
+		w.town.t.Error("the watch never saw the database or REST")
+	}
 	return w.seen
 }
 
@@ -111,6 +116,9 @@ func (w *watch) look(ctx context.Context, turn int) {
 	w.mu.Unlock()
 	begin := time.Now()
 	here, err := w.town.here(ctx)
+	if ctx.Err() != nil {
+		return
+	}
 	w.note(err, func(f *findings) { f.looks++ })
 	if err == nil {
 		w.judge(want, begin, "the database", func(k key) (state string, known bool) { return here[k], true })
@@ -127,8 +135,8 @@ func (w *watch) look(ctx context.Context, turn int) {
 	n, conference := nodes[turn%len(nodes)], conferences[0] // the order of a map is another one each time
 	begin = time.Now()
 	roster, err := n.roster(ctx, conference)
-	if !n.answers.Load() {
-		return // it was stopped meanwhile
+	if !n.answers.Load() || ctx.Err() != nil {
+		return // it, or the watch, was stopped meanwhile
 	}
 	w.note(err, func(f *findings) { f.reads++ })
 	if err == nil {
