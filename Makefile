@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build web test prove fuzz lint fmt clean
+.PHONY: help deps run build web test prove chaos fuzz lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -25,6 +25,9 @@ test: deps lint ## check everything: lint, then all tests against real servers a
 
 prove: deps ## run the long proofs: load, crashes, lost networks
 	scripts/prove
+
+chaos: deps ## break nodes, servers and lines, and print what was promised and what clients saw
+	@scripts/chaos
 
 fuzz: ## look for input that breaks something, 30 s for each kind of it
 	@scripts/fuzz

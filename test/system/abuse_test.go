@@ -163,7 +163,7 @@ func checkDeeds(t *testing.T, o order, did deeds) {
 // busy is how many seconds of CPU the server has used.
 func (s *server) busy(t *testing.T) float64 {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.proc.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func (s *server) busy(t *testing.T) float64 {
 // peak is the most memory in bytes that the server ever had.
 func (s *server) peak(t *testing.T) int64 {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.proc.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,5 +190,5 @@ func (s *server) peak(t *testing.T) int64 {
 
 // forgetPeak lets the peak begin anew, where the kernel allows it.
 func (s *server) forgetPeak() {
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.cmd.Process.Pid), []byte("5"), 0o200)
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.proc.PID()), []byte("5"), 0o200)
 }

@@ -3,26 +3,22 @@
 package system_test
 
 import (
-	"bufio"
-	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	_ "github.com/glebarez/go-sqlite"
 	_ "github.com/go-sql-driver/mysql"
 
+	"rollcall/internal/servertest"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -42,11 +38,9 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		raced, quick = filepath.Join(dir, "server-race"), filepath.Join(dir, "server")
-		for _, args := range [][]string{{"-race", "-o", raced}, {"-o", quick}} {
-			build := exec.Command("go", append(append([]string{"build"}, args...), "rollcall/cmd/server")...)
-			build.Stdout, build.Stderr = os.Stderr, os.Stderr
-			if err := build.Run(); err != nil {
-				fmt.Fprintln(os.Stderr, "build the server:", err)
+		for path, race := range map[string]bool{raced: true, quick: false} {
+			if err := servertest.Build(path, race); err != nil {
+				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
 		}
@@ -58,7 +52,7 @@ func TestMain(m *testing.M) {
 type server struct {
 	t    *testing.T
 	path string // of the program
-	cmd  *exec.Cmd
+	proc *servertest.Process
 	base string // http://127.0.0.1:port
 	env  []string
 	db   store.Config
@@ -66,10 +60,7 @@ type server struct {
 	file string // config.yaml but for webhooks
 	told string // webhooks of config.yaml
 
-	mu   sync.Mutex // guards log
-	log  bytes.Buffer
-	done chan struct{} // closed when the process has ended
-	err  error         // how it ended; valid when done is closed
+	log servertest.Log // of all its processes
 }
 
 // settings are keys of the configuration, as environment variables. "build": "quick" takes the program without the race
@@ -98,46 +89,27 @@ func launch(t *testing.T, dialect string, extra settings) *server {
 	}
 	delete(all, "build")
 	delete(all, "auth")
-	for k, v := range all {
-		s.env = append(s.env, "ROLLCALL_"+strings.ToUpper(strings.ReplaceAll(k, ".", "_"))+"="+v)
-	}
+	s.env = servertest.Env(all)
 	s.start()
 	return s
 }
 
-var opened = regexp.MustCompile(`rollcall is open.*ready(?:=|":")(http://[^ /]+)/readyz`)
-
 // start runs the process, on the port it had before if it had one, and waits until it is open.
 func (s *server) start() {
 	s.t.Helper()
-	s.done = make(chan struct{})
-	cmd := exec.Command(s.path)
-	cmd.Dir = s.t.TempDir()
-	if err := os.WriteFile(filepath.Join(cmd.Dir, "config.yaml"), []byte(s.file+s.told), 0o600); err != nil {
+	dir, env := s.t.TempDir(), s.env
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(s.file+s.told), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd.Env = append(os.Environ(), s.env...)
 	if s.base != "" {
-		cmd.Env = append(cmd.Env, "ROLLCALL_HTTP_ADDR="+strings.TrimPrefix(s.base, "http://"))
+		env = append(slices.Clip(env), "ROLLCALL_HTTP_ADDR="+strings.TrimPrefix(s.base, "http://"))
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
+	var err error
+	if s.proc, err = servertest.Start(servertest.Run{Path: s.path, Dir: dir, Env: env, Log: &s.log}); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd.Stdout = cmd.Stderr // nothing is expected there, and it would be no better a place for a secret
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.cmd = cmd
-	open := make(chan string, 1)
-	go s.read(cmd, stderr, open)
-	select {
-	case s.base = <-open:
-	case <-s.done:
-		s.t.Fatalf("the server ended at once: %v\n%s", s.err, tail(s.logged(), 6000))
-	case <-time.After(60 * time.Second):
-		s.t.Fatalf("the server did not open:\n%s", tail(s.logged(), 6000))
+	if s.base, err = s.proc.Open(60 * time.Second); err != nil {
+		s.t.Fatalf("%v\n%s", err, tail(s.logged(), 6000))
 	}
 	s.t.Cleanup(func() {
 		s.kill()
@@ -153,97 +125,39 @@ func (s *server) start() {
 // tail returns the end of a log for somebody to read, without secrets should there be any.
 func tail(s string, n int) string { return leaks.ReplaceAllString(s[max(0, len(s)-n):], "<secret>") }
 
-func (s *server) read(cmd *exec.Cmd, stderr io.Reader, open chan<- string) {
-	lines := bufio.NewScanner(stderr)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		s.mu.Lock()
-		s.log.WriteString(lines.Text() + "\n")
-		s.mu.Unlock()
-		if m := opened.FindStringSubmatch(lines.Text()); m != nil {
-			open <- m[1]
-		}
-	}
-	s.err = cmd.Wait()
-	close(s.done)
-}
-
-func (s *server) logged() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.log.String()
-}
+func (s *server) logged() string { return s.log.String() }
 
 // kill is kill -9.
-func (s *server) kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.done
-}
+func (s *server) kill() { s.proc.Kill() }
 
 // stop is a planned stop; the process must end by itself and without an error.
 func (s *server) stop() {
 	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatal(err)
-	}
-	select {
-	case <-s.done:
-		if s.err != nil {
-			s.t.Fatalf("the server stopped with %v\n%s", s.err, tail(s.logged(), 4000))
-		}
-	case <-time.After(30 * time.Second):
-		s.t.Fatalf("the server did not stop\n%s", tail(s.logged(), 4000))
+	if err := s.proc.Stop(30 * time.Second); err != nil {
+		s.t.Fatalf("the server stopped with %v\n%s", err, tail(s.logged(), 4000))
 	}
 }
 
 // call sends a request to the API and decodes the answer into out, which may be nil. It returns status and headers.
 func (s *server) call(method, path string, body any, out any, headers ...string) (int, http.Header) {
 	s.t.Helper()
-	var r io.Reader
-	switch b := body.(type) {
-	case nil:
-	case string:
-		r = strings.NewReader(b)
-	default:
-		text, err := json.Marshal(b)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		r = bytes.NewReader(text)
-	}
-	req, err := http.NewRequest(method, s.base+path, r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
 	if s.key != "" {
-		req.Header.Set("Authorization", "Bearer "+s.key)
+		headers = append([]string{"Authorization", "Bearer " + s.key}, headers...)
 	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		if req.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
-			req.Header.Del(headers[i]) // such as Authorization
-		}
-	}
-	resp, err := http.DefaultClient.Do(req)
+	answer, err := servertest.Call(context.Background(), method, s.base+path, body, headers...)
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	text := answer.Body
 	s.keepsSecrets("the answer to "+method+" "+path, string(text))
 	if raw, ok := out.(*string); ok {
 		*raw = string(text)
 	} else if out != nil && len(text) > 0 {
 		if err := json.Unmarshal(text, out); err != nil {
-			s.t.Fatalf("%s %s answered %d %q: %v", method, path, resp.StatusCode, text, err)
+			s.t.Fatalf("%s %s answered %d %q: %v", method, path, answer.Status, text, err)
 		}
 	}
-	return resp.StatusCode, resp.Header
+	return answer.Status, answer.Header
 }
 
 // must is call for what has to succeed.
@@ -281,13 +195,8 @@ func (s *server) metric(name string) float64 {
 	s.t.Helper()
 	var text string
 	s.call("GET", "/metrics", nil, &text)
-	for _, line := range strings.Split(text, "\n") {
-		var v float64
-		if rest, ok := strings.CutPrefix(line, name+" "); ok {
-			if _, err := fmt.Sscan(rest, &v); err == nil {
-				return v
-			}
-		}
+	if v, ok := servertest.Metric(text, name); ok {
+		return v
 	}
 	s.t.Fatalf("there is no metric %s", name)
 	return 0

@@ -1,25 +1,23 @@
 package system_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"rollcall/internal/clienttest"
 )
 
 // wire is a bare Socket.IO client over WebSocket, for numbers at which Node would measure itself. It notes what a
 // conference shows it.
 type wire struct {
-	conn *websocket.Conn
-
-	writing sync.Mutex // one writer at a time
+	link *clienttest.Wire
+	conn *websocket.Conn // of link
 
 	mu        sync.Mutex // guards the rest
 	connected bool
@@ -36,39 +34,11 @@ type wire struct {
 // dial connects and sends CONNECT at once when OPEN has come. A token in the query is not sent there: it goes where a client
 // of that version puts it.
 func dial(base string, query url.Values) (*wire, error) {
-	if query.Get("EIO") == "" {
-		query.Set("EIO", "4")
-	}
-	query.Set("transport", "websocket")
-	connect, header := "40", http.Header{}
-	if token := query.Get("token"); token != "" && query.Get("EIO") == "3" {
-		header.Set("Authorization", "Bearer "+token)
-	} else if token != "" {
-		connect += `{"token":"` + token + `"}`
-	}
-	query.Del("token")
-	d := websocket.Dialer{HandshakeTimeout: 30 * time.Second}
-	conn, resp, err := d.Dial(strings.Replace(base, "http", "ws", 1)+"/socket.io/?"+query.Encode(), header)
+	link, err := clienttest.DialWire(base, query)
 	if err != nil {
-		if resp != nil {
-			return nil, fmt.Errorf("status %d: %w", resp.StatusCode, err)
-		}
 		return nil, err
 	}
-	w := &wire{conn: conn, count: map[string]int{}, last: map[string]json.RawMessage{}, version: -1, changed: make(chan struct{})}
-	_ = conn.SetReadDeadline(time.Now().Add(60 * time.Second))
-	if _, _, err := conn.ReadMessage(); err != nil { // OPEN
-		conn.Close()
-		return nil, err
-	}
-	if query.Get("EIO") == "3" {
-		return w, nil // the server of a 2.x client connects the main namespace by itself
-	}
-	if err := conn.WriteMessage(websocket.TextMessage, []byte(connect)); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return w, nil
+	return &wire{link: link, conn: link.Conn, count: map[string]int{}, last: map[string]json.RawMessage{}, version: -1, changed: make(chan struct{})}, nil
 }
 
 // join dials as a user of a conference, reads in the background, and waits until the CONNECT was answered.
@@ -96,13 +66,12 @@ func join(base, user, conference string, more ...string) (*wire, error) {
 
 func (w *wire) read() {
 	for {
-		_ = w.conn.SetReadDeadline(time.Now().Add(120 * time.Second))
-		_, data, err := w.conn.ReadMessage()
+		p, err := w.link.Next(120 * time.Second)
 		w.mu.Lock()
 		if err != nil {
 			w.err = err
 		} else {
-			w.take(data)
+			w.take(p)
 		}
 		close(w.changed)
 		w.changed = make(chan struct{})
@@ -114,31 +83,25 @@ func (w *wire) read() {
 }
 
 // take notes one packet. mu is held.
-func (w *wire) take(data []byte) {
+func (w *wire) take(p clienttest.Packet) {
 	switch {
-	case string(data) == "2":
-		w.send("3")
-	case string(data) == "3":
+	case string(p) == "3":
 		w.pongs++
-	case strings.HasPrefix(string(data), "40"):
+	case p.Connected():
 		w.connected = true
-	case strings.HasPrefix(string(data), "44"):
-		w.err = fmt.Errorf("refused: %s", data[2:])
-	case strings.HasPrefix(string(data), "42"):
-		var args []json.RawMessage
-		event := bytes.TrimLeft(data[2:], "0123456789") // the number by which it would be acknowledged, which nobody here does
-		if json.Unmarshal(event, &args) != nil || len(args) == 0 {
-			return
-		}
-		var name string
-		_ = json.Unmarshal(args[0], &name)
-		w.count[name]++
-		if len(args) > 1 {
-			w.last[name] = args[1]
-		}
-		if name == "note_tree" {
-			w.seeTree(args[1])
-		}
+	case p.Refused():
+		w.err = fmt.Errorf("refused: %s", p[2:])
+	}
+	name, args, ok := p.Event()
+	if !ok {
+		return
+	}
+	w.count[name]++
+	if len(args) > 0 {
+		w.last[name] = args[0]
+	}
+	if name == "note_tree" && len(args) > 0 {
+		w.seeTree(args[0])
 	}
 }
 
@@ -175,15 +138,8 @@ func (w *wire) wait(most time.Duration, cond func() bool) bool {
 }
 
 // leave says goodbye and closes; vanish does neither.
-func (w *wire) leave() {
-	w.send("41")
-	_ = w.conn.Close()
-}
+func (w *wire) leave() { w.link.Leave() }
 
-func (w *wire) vanish() { _ = w.conn.UnderlyingConn().Close() }
+func (w *wire) vanish() { w.link.Vanish() }
 
-func (w *wire) send(packet string) {
-	w.writing.Lock()
-	defer w.writing.Unlock()
-	_ = w.conn.WriteMessage(websocket.TextMessage, []byte(packet))
-}
+func (w *wire) send(packet string) { w.link.Send(packet) }
