@@ -18,7 +18,7 @@ func TestNodeFrozen(t *testing.T) {
 	sleeper, survivor := town.nodes[0], town.nodes[1]
 	n := storetest.Size(500, 40)
 	moved := town.gathers("moved", n/2, visit{to: town.preferring(sleeper), returns: true})
-	stuck := town.gathers("stuck", n/2, visit{to: town.preferring(sleeper), returns: true})
+	stuck := town.gathers("stuck", n/2, visit{to: at(sleeper), returns: true}) // where they knock in vain, once they have noticed
 	watchers := town.watchers(survivor)
 	asleep := time.Duration(storetest.Size(40, 8)) * time.Second
 	old, _ := sleeper.epoch()

@@ -36,6 +36,7 @@ type person struct {
 	in        bool           // a CONNECT was answered and nothing has ended it since
 	ended     bool           // is gone for good
 	why       error          // of the end of the last stay
+	stayed    time.Duration  // how long that was
 	stays     int            // CONNECTs that were answered
 	failures  int            // handshakes that failed beside those that the balancer passed on
 	count     map[string]int // events by name
@@ -105,6 +106,7 @@ func (town *town) enters(v visit) (*person, error) {
 func (p *person) live() {
 	defer close(p.done)
 	for attempt := 0; ; attempt++ {
+		begun := time.Now()
 		stayed, err := p.stay()
 		if stayed {
 			attempt = 0
@@ -112,7 +114,7 @@ func (p *person) live() {
 		p.mu.Lock()
 		p.ended = p.ended || !p.returns || errors.Is(err, clienttest.ErrRefused)
 		ended := p.ended
-		p.why = err
+		p.why, p.stayed = err, time.Since(begun)
 		p.happened()
 		p.mu.Unlock()
 		if ended || !p.town.waits(pauseBefore(attempt)) {
