@@ -20,6 +20,8 @@ type poller struct {
 	t      *testing.T
 	url    string
 	header http.Header // of every request
+
+	opening string // the first packet, without its type
 }
 
 // poll opens a long-polling session.
@@ -30,7 +32,7 @@ func (o *opened) poll(t *testing.T, query string) *poller {
 
 func (o *opened) pollWith(t *testing.T, query string, header http.Header) *poller {
 	t.Helper()
-	p := &poller{t, o.url + "/socket.io/?transport=polling&" + query, header}
+	p := &poller{t: t, url: o.url + "/socket.io/?transport=polling&" + query, header: header}
 	status, body := p.get(context.Background())
 	if status != http.StatusOK {
 		t.Fatalf("the handshake was answered %d %q", status, body)
@@ -41,7 +43,7 @@ func (o *opened) pollWith(t *testing.T, query string, header http.Header) *polle
 	if err := json.Unmarshal([]byte(open[:end]), &hello); err != nil || hello.Sid == "" {
 		t.Fatalf("OPEN is %q: %v", body, err)
 	}
-	p.url += "&sid=" + hello.Sid
+	p.url, p.opening = p.url+"&sid="+hello.Sid, open[:end]
 	return p
 }
 

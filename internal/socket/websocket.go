@@ -200,7 +200,7 @@ func (t *webSocket) OnData(data types.BufferInterface) {
 func (t *webSocket) Send(packets []*packet.Packet) {
 	t.attempt("send", func() {
 		for _, p := range packets {
-			data, err := t.Parser().EncodePacket(p, t.SupportsBinary())
+			data, err := t.lines.encoded(t.Parser(), p, t.SupportsBinary())
 			if err != nil {
 				continue // a packet type that the library itself does not know
 			}
