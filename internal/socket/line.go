@@ -114,8 +114,11 @@ func (d *Door) listen(args ...any) {
 	}
 }
 
-// flooded tells of a client that goes on sending more than it may and is disconnected.
+// flooded tells of a client that goes on sending more than it may and is disconnected, once in a while: who floods comes back.
 func (d *Door) flooded(sid string) {
+	if !d.rarely.Again("flood") {
+		return
+	}
 	if s := d.hall.holder(sid); s != nil {
 		d.Log.Warn("a client that floods was disconnected", slog.String("user", s.person().userID), slog.String("ip", s.ip))
 		return
