@@ -242,8 +242,8 @@ func TestPusherDoesNotWaitForPoller(t *testing.T) {
 // The library began to wait for the answer to a heartbeat after it had sent it: an answer that was quicker ended no wait, and the
 // wait that nobody ended closed sockets that answered every heartbeat.
 func TestWhoAnswersEveryHeartbeatStays(t *testing.T) {
-	o := open(t, func(c *Config) { c.PingInterval, c.PingTimeout = 30*time.Millisecond, 30*time.Millisecond })
-	const clients, pings = 20, 60
+	o := open(t, func(c *Config) { c.PingInterval, c.PingTimeout = 300*time.Millisecond, 300*time.Millisecond })
+	const clients, pings = 40, 15
 	ended := make(chan error, clients)
 	for i := range clients {
 		c := o.dial(t, fmt.Sprintf("EIO=4&userId=u%d&conferenceId=42", i))
