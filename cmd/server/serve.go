@@ -117,7 +117,7 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 	if p.db, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, p.db, c.Database.Migrate); err != nil {
+	if err := prepare(ctx, c, p.db); err != nil {
 		return nil, errors.Join(err, p.db.Close())
 	}
 	p.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "rollcall_db_transactions_total", Help: "Transactions committed."}, func() float64 { return float64(p.db.Transactions()) }))
