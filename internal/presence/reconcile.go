@@ -67,6 +67,9 @@ func (p *Presence) withoutEnded(ctx context.Context, ops []*op) ([]*op, error) {
 			missing = append(missing, o.row.ID)
 		}
 	}
+	if len(missing) == 0 {
+		return ops, nil
+	}
 	var ended []string
 	err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
 		ended = nil
