@@ -65,8 +65,8 @@ func (p *Presence) AliasesElsewhere(ctx context.Context, aliases []string) (user
 func (p *Presence) trimAliases(ctx context.Context) (more bool, err error) {
 	err = p.cfg.DB.Write(ctx, func(_ context.Context, tx *gorm.DB) error {
 		var ids []string
-		err := tx.Raw(`SELECT a.session_id FROM session_aliases a LEFT JOIN presence_sessions s ON s.id = a.session_id
-			WHERE s.id IS NULL OR s.closed_at IS NOT NULL ORDER BY a.session_id LIMIT ?`, chunk).Scan(&ids).Error
+		err := tx.Raw(`SELECT session_id FROM session_aliases a
+			WHERE NOT EXISTS (SELECT 1 FROM presence_sessions s WHERE s.id = a.session_id AND s.closed_at IS NULL) ORDER BY session_id LIMIT ?`, chunk).Scan(&ids).Error
 		if more = len(ids) == chunk; err != nil || len(ids) == 0 {
 			return err
 		}
