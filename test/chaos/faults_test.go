@@ -41,20 +41,18 @@ func broken(of linksOf, how func(*link)) func(*town) func() {
 	}
 }
 
-// again does something every so often, at once first, until it is undone. What fails is tried again with the next turn.
+// again does something at once, and again a pause after it was done, until it is undone. What fails is tried again with the next turn.
 func again(pause time.Duration, does func(ctx context.Context)) func(*town) func() {
 	return func(town *town) func() {
 		ctx, cancel := context.WithCancel(town.ctx)
 		done := make(chan struct{})
 		if !town.hands.Go(func() {
 			defer close(done)
-			tick := time.NewTicker(pause)
-			defer tick.Stop()
 			for ctx.Err() == nil {
 				does(ctx)
 				select {
 				case <-ctx.Done():
-				case <-tick.C:
+				case <-time.After(pause):
 				}
 			}
 		}) {

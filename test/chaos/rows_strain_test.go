@@ -35,7 +35,7 @@ func strains() []strain {
 	return []strain{
 		{fault{"deadlocks", deadlocks}, usual, 2, func(before, after map[string]int) int { return after["deadlocks"] - before["deadlocks"] }},
 		{fault{"rows locked by somebody else (FOR UPDATE)", lockedRows}, usual, 2, func(before, after map[string]int) int { return after["waits"] - before["waits"] }},
-		{fault{"read-only server", readOnly}, usual, 2, nil},
+		{fault{"read-only server", readOnly}, 2 * usual, 2, nil},
 		{fault{"connections killed in the middle of transactions", killed}, usual, 2, func(before, after map[string]int) int { return after["aborted"] - before["aborted"] }},
 		{fault{"the answer to COMMIT is lost", lost}, usual, 2, nil},
 		{fault{"the answer to COMMIT is lost, one node", lost}, usual, 1, nil},
@@ -92,10 +92,17 @@ func holdsLocks(ctx context.Context, town *town) {
 	}
 }
 
+// readOnly lets the server be read-only for longer than a node timeout, then writable for a moment, again and again: what a node
+// has waited for all the time it does at the moment of the return.
 func readOnly(town *town) func() {
 	town.obeysReadOnly()
-	town.orders("SET GLOBAL read_only = 1")
-	return func() { town.orders("SET GLOBAL read_only = 0") }
+	stop := again(time.Second, func(context.Context) {
+		defer town.pool.Exec("SET GLOBAL read_only = 0") // if it failed, the case would not end
+		if _, err := town.pool.Exec("SET GLOBAL read_only = 1"); err == nil {
+			town.waits(town.paces.nodeTimeout + 1500*time.Millisecond)
+		}
+	})(town)
+	return stop
 }
 
 func killed(town *town) func() {

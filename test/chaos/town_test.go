@@ -115,7 +115,8 @@ func (town *town) logsIn() {
 	town.login = "chaos_" + strings.ToLower(id.New()[:20])
 	town.orders("CREATE USER '"+town.login+"'@'%' IDENTIFIED BY '"+town.login+"'",
 		"GRANT ALL ON "+town.dsn.DBName+".* TO '"+town.login+"'@'%'", "GRANT READ_ONLY ADMIN ON *.* TO '"+town.login+"'@'%'")
-	town.t.Cleanup(func() { _, _ = town.pool.Exec("DROP USER '" + town.login + "'@'%'") }) // or it would outlive the database
+	pool := town.pool
+	town.t.Cleanup(func() { _, _ = pool.Exec("DROP USER '" + town.login + "'@'%'") }) // or it would outlive the database
 }
 
 // obeysReadOnly has the nodes heed SET GLOBAL read_only from now on.
