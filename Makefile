@@ -21,7 +21,7 @@ build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
 
 test: deps lint ## check everything: lint, then all tests against real servers and clients
-	scripts/services run scripts/tests -race -timeout 20m ./...
+	scripts/services run scripts/tests -race -timeout 40m ./...
 
 prove: deps ## run the long proofs: load, crashes, lost networks
 	scripts/prove

@@ -82,7 +82,7 @@ func explainFrom(ctx context.Context, c config.Config, q explain.Query, stdout i
 		return fmt.Errorf("open the database (database.driver %s): %w", c.Database.Driver, err)
 	}
 	defer db.Close()
-	if err := prepare(ctx, db, false); err != nil {
+	if err := isUpToDate(ctx, db); err != nil {
 		return err
 	}
 	unseen := prometheus.NewRegistry()

@@ -3,11 +3,14 @@ package main
 import (
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"rollcall/internal/config"
 	"rollcall/internal/rescue"
 )
 
@@ -33,6 +36,26 @@ type front struct {
 	net   *rescue.Net
 	times times
 	tls   bool
+	local bool // only who calls us by a name of this machine is answered
+}
+
+// local reports whether nobody is asked who he is because only programs of this machine can come. Browsers are such programs,
+// and a page of anybody can have a name of his lead to this machine: to the browser we are then a part of that page. Whoever has
+// a reverse proxy in front, or says that he knows what he does, has names of his own.
+func local(c config.Config) bool {
+	return c.Auth.Mode == "none" && !c.Auth.AllowInsecure && len(c.HTTP.TrustedProxies) == 0
+}
+
+// ours reports whether a Host is this machine to everybody. Browsers always send one.
+func ours(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(host, "[]")
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	return host == "" || strings.EqualFold(host, "localhost")
 }
 
 // newServer returns the HTTP server in front of the doors.
@@ -58,6 +81,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(f.times.body)) // a connection that cannot is that of a test
 	}
 	switch {
+	case f.local && !ours(r.Host):
+		refuse(a, http.StatusMisdirectedRequest, `{"title":"Misdirected Request","status":421,"detail":"with auth.mode none only localhost is answered; behind a reverse proxy set http.trusted_proxies, or auth.allow_insecure","code":"misdirected"}`)
 	case !slices.Contains(methods, r.Method):
 		w.Header().Set("Allow", strings.Join(methods, ", "))
 		refuse(a, http.StatusMethodNotAllowed, `{"title":"Method Not Allowed","status":405,"detail":"this cannot be done here","code":"method_not_allowed"}`)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rollcall/internal/config"
 	"rollcall/internal/rescue"
 )
 
@@ -316,6 +318,74 @@ func TestRequestLines(t *testing.T) {
 	huge := s.until(s.send("GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", maxHeader+8<<10) + "\r\n\r\n"))
 	if !strings.HasPrefix(huge, "HTTP/1.1 431") {
 		t.Errorf("huge headers: %.100q", huge)
+	}
+}
+
+// Where nobody is asked who he is we are on an address that only this machine reaches. But a page can have its own name lead
+// there, and then read and do everything with the browser of whoever looks at it: so we answer to names of this machine only.
+func TestNameThatLeadsHere(t *testing.T) {
+	asked := func(f *front, host string) int {
+		r := httptest.NewRequest(http.MethodGet, "http://x/api/v1/presence", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		f.next = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+		f.ServeHTTP(w, r)
+		return w.Code
+	}
+	for host, want := range map[string]int{
+		"localhost": 200, "localhost:8080": 200, "LocalHost:1": 200, "127.0.0.1": 200, "127.0.0.1:8080": 200, "127.1.2.3:80": 200, "[::1]": 200, "[::1]:8080": 200, "[::ffff:127.0.0.1]:1": 200, "": 200,
+		"evil.example": 421, "evil.example:8080": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example:80": 421, "192.0.2.7:8080": 421, "0.0.0.0:8080": 421, "[2001:db8::1]:80": 421, "evil.localhost": 421, "localhost:8080:1": 421,
+	} {
+		if got := asked(&front{local: true}, host); got != want {
+			t.Errorf("Host %q: %d, want %d", host, got, want)
+		}
+		if got := asked(&front{}, host); got != 200 {
+			t.Errorf("Host %q where somebody is asked: %d", host, got)
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*config.Config)
+		want   bool
+	}{
+		"alone":           {func(*config.Config) {}, true},
+		"with tokens":     {func(c *config.Config) { c.Auth.Mode = "jwt" }, false},
+		"on purpose":      {func(c *config.Config) { c.Auth.AllowInsecure = true }, false},
+		"behind somebody": {func(c *config.Config) { c.HTTP.TrustedProxies = []string{"127.0.0.1"} }, false},
+	} {
+		var cfg config.Config
+		cfg.Auth.Mode = "none"
+		c.change(&cfg)
+		if got := local(cfg); got != c.want {
+			t.Errorf("%s: local is %v", name, got)
+		}
+	}
+}
+
+// A part that returned too early, or whose goroutine ended, was not noticed: the service went on without it.
+func TestPartThatEnds(t *testing.T) {
+	p := &program{log: slog.New(slog.DiscardHandler)}
+	p.net = rescue.New(p.log, nil)
+	for name, run := range map[string]func(context.Context) error{
+		"returns":             func(context.Context) error { return nil },
+		"ends its goroutine":  func(context.Context) error { runtime.Goexit(); return nil },
+		"has its own context": func(context.Context) error { return context.Canceled },
+	} {
+		failed := make(chan error, 1)
+		stop := p.start(part{name, run}, failed)
+		select {
+		case err := <-failed:
+			if !strings.HasPrefix(err.Error(), name+": ") {
+				t.Errorf("%s: %v", name, err)
+			}
+		case <-time.After(patient):
+			t.Errorf("a part that %s is not noticed", name)
+		}
+		stop()
+	}
+	failed := make(chan error, 1)
+	p.start(part{"good", func(ctx context.Context) error { <-ctx.Done(); return nil }}, failed)()
+	if len(failed) != 0 {
+		t.Errorf("a part that was stopped is reported: %v", <-failed)
 	}
 }
 

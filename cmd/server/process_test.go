@@ -135,7 +135,7 @@ func (c *child) say(text string) string {
 // writes a line of his own into it. Redis is configured and away, which its client would like to talk about.
 func TestLogIsJSON(t *testing.T) {
 	c := launch(t, "redis: {addr: '127.0.0.1:1'}\n")
-	const host = " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+	const host = " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 	for _, p := range payloads {
 		visible := strings.NewReplacer("\r", "%0d", "\n", "%0a", "\x00", "%00", " ", "%20", "\x1b", "%1b", "\x07", "%07", "\v", "%0b", "\f", "%0c", "\x7f", "%7f", "\"", "%22").Replace(p)
 		c.say("GET /" + visible + "?q=" + visible + host + "User-Agent: " + p + "\r\nX-Forwarded-For: " + p + "\r\n\r\n")

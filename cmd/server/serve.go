@@ -65,6 +65,9 @@ type program struct {
 // errTold is a failure that is in the log already.
 var errTold = errors.New("told in the log")
 
+// errEnded is of a part that was to run until its context ends.
+var errEnded = errors.New("it ended by itself")
+
 // serve runs the service until ctx ends. From here on all that is said is in the log.
 func serve(ctx context.Context, c config.Config, stderr io.Writer) error {
 	log := newLogger(c.Log, stderr)
@@ -114,7 +117,7 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 	if p.db, err = openStore(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := prepare(ctx, p.db, c.Database.Migrate); err != nil {
+	if err := prepare(ctx, c, p.db); err != nil {
 		return nil, errors.Join(err, p.db.Close())
 	}
 	p.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "rollcall_db_transactions_total", Help: "Transactions committed."}, func() float64 { return float64(p.db.Transactions()) }))
@@ -250,7 +253,7 @@ func (p *program) run(ctx context.Context, listener net.Listener) error {
 			return nil
 		}
 	}
-	server := newServer(&front{next: p.routes(), net: p.net, times: usualTimes, tls: p.config.HTTP.TLSCert != ""}, p.log)
+	server := newServer(&front{next: p.routes(), net: p.net, times: usualTimes, tls: p.config.HTTP.TLSCert != "", local: local(p.config)}, p.log)
 	serving := make(chan error, 1)
 	p.net.Go("serve http", func() { serving <- p.net.Try("serve http", func() error { return p.listen(server, listener) }) })
 	p.greet(listener.Addr())
@@ -287,11 +290,17 @@ func (p *program) start(t part, failed chan<- error) (stop func()) {
 	done := make(chan struct{})
 	p.net.Go(t.name, func() {
 		defer close(done)
-		if err := p.net.Try("run "+t.name, func() error { return t.run(ctx) }); err != nil {
-			select {
-			case failed <- fmt.Errorf("%s: %w", t.name, err):
-			default:
+		failure := errEnded // unless run says something else: it may end its goroutine
+		defer func() {
+			if failure != nil {
+				select {
+				case failed <- fmt.Errorf("%s: %w", t.name, failure):
+				default:
+				}
 			}
+		}()
+		if err := p.net.Try("run "+t.name, func() error { return t.run(ctx) }); err != nil || ctx.Err() != nil {
+			failure = err
 		}
 	})
 	return func() {

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	readMost   = 500                    // letters that are read at once
+	readMost   = 100                    // letters that are read at once: some hold the names of thousands
+	writeMost  = 500                    // letters of one statement
 	retryAfter = 500 * time.Millisecond // when the mailbox could not be read
 	keepFor    = 5 * time.Minute        // how long a letter stays: a node that could not read for as long was called dead, and has no sockets
 	trimEvery  = 20 * time.Second
@@ -43,7 +44,7 @@ func (c *Cluster) Forward(ctx context.Context, letters []hall.Letter) error {
 		}
 	}
 	err := c.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := tx.CreateInBatches(&rows, readMost).Error; err != nil {
+		if err := tx.CreateInBatches(&rows, writeMost).Error; err != nil {
 			return err
 		}
 		store.AfterCommit(ctx, func() { c.posted(letters) })

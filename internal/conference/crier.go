@@ -156,8 +156,8 @@ func (c *crier) sweep(ctx context.Context) {
 			c.announce(ctx, subjects)
 		}
 	}
-	if err != nil && ctx.Err() == nil {
-		c.house.Log.Warn("could not look for announcements that are due", slog.Any("error", err))
+	if ctx.Err() == nil {
+		c.house.note("look for announcements that are due", err)
 	}
 }
 

@@ -164,7 +164,7 @@ func (b *built) again(t *testing.T) *built {
 	t.Helper()
 	other := &built{hall: &fakeHall{}, presence: b.presence}
 	c := b.Config
-	c.Hall = other.hall
+	c.Hall, c.Cluster = other.hall, nil
 	other.run(t, c)
 	return other
 }

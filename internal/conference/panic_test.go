@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"gorm.io/gorm"
 
 	"rollcall/internal/hall"
 	"rollcall/internal/presence"
@@ -70,7 +72,7 @@ func TestPanicIsCaught(t *testing.T) {
 	}
 	b.trips("Emit", 1)
 	b.arrive(t, "dora", "43")
-	storetest.Eventually(t, func() bool { return panics("announce") == 1 }, "nothing was announced")
+	storetest.Eventually(t, func() bool { return panics("deliver a letter") == 1 }, "nothing was announced")
 	b.arrive(t, "emil", "43")
 	storetest.Eventually(t, func() bool { return len(b.hall.heard("online_notice")) > 0 }, "nothing is announced any more")
 	b.trips("End", 2)
@@ -82,14 +84,27 @@ func TestPanicIsCaught(t *testing.T) {
 
 // What is due in one conference panics: it does in others, and the next round comes.
 func TestPanicOfAgenda(t *testing.T) {
-	b, panics := netted(t, storetest.Open(t, store.SQLite), nil)
-	b.trips("Emit", 1)
+	db := storetest.Open(t, store.SQLite)
+	var broken atomic.Bool
+	broken.Store(true)
+	hook := func(tx *gorm.DB) {
+		if tx.Statement.Table == "conference_timers" && broken.Swap(false) {
+			panic("the clock has stopped")
+		}
+	}
+	register := func(_ context.Context, tx *gorm.DB) error {
+		return tx.Callback().Delete().After("gorm:delete").Register(t.Name(), hook)
+	}
+	b, panics := netted(t, db, nil)
 	soon := int64(1)
+	if err := db.Write(t.Context(), register); err != nil {
+		t.Fatal(err)
+	}
 	for i, conf := range []string{"one", "two"} {
 		if _, err := b.Timer(t.Context(), conf, "start", &soon); err != nil {
 			t.Fatal(err)
 		}
-		storetest.Eventually(t, func() bool { return panics("finish timers") == 1 && len(b.hall.heard("timer_finished")) == i }, conf+" has not come to its end")
+		storetest.Eventually(t, func() bool { return panics("finish timers") == 1 && len(b.hall.heard("timer_finished")) == i+1 }, conf+" has not come to its end")
 	}
 }
 

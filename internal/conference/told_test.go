@@ -1,9 +1,15 @@
 package conference
 
 import (
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
@@ -83,5 +89,34 @@ func TestRoomIsNotEmptyInBetween(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("told %q, want %q", got, c.want)
 		}
+	}
+}
+
+// While the database is away every look for what is due fails, five times a second, and each left a line in the log.
+func TestTroubleIsToldOnce(t *testing.T) {
+	var log strings.Builder
+	db := storetest.Open(t, store.SQLite)
+	h := &House{Config: Config{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	h.Notices = notice.New(notice.Config{DB: db, Window: time.Second, DetailMax: 200, Log: h.Log, Metrics: prometheus.NewRegistry()})
+	c := newCrier(h)
+	write(t, db, "ALTER TABLE notice_announcements RENAME TO away")
+	for range 10 {
+		c.sweep(t.Context())
+	}
+	if n := strings.Count(log.String(), "could not look for"); n != 1 {
+		t.Errorf("%d lines: %s", n, &log)
+	}
+	write(t, db, "ALTER TABLE away RENAME TO notice_announcements")
+	c.sweep(t.Context())
+	write(t, db, "ALTER TABLE notice_announcements RENAME TO away")
+	if c.sweep(t.Context()); strings.Count(log.String(), "could not look for") != 2 {
+		t.Errorf("what fails anew is not told: %s", &log)
+	}
+}
+
+func write(t *testing.T, db *store.DB, statement string) {
+	t.Helper()
+	if _, err := db.SQL().ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -33,7 +33,10 @@ func (p *Presence) Elsewhere(ctx context.Context, to hall.Audience) (list []hall
 			}
 			return nil
 		}
-		if to.All || to.Lobby {
+		switch {
+		case to.All && to.ConferenceID != "": // by who is there: no index leads to the open sessions among all that there ever were
+			return each(tx.Where("user_id IN (SELECT user_id FROM presence WHERE conference_id = ? AND state = ?)", to.ConferenceID, Online))
+		case to.All || to.Lobby:
 			return each(tx)
 		}
 		for some := range slices.Chunk(distinct(to.Users), chunk) {
@@ -63,7 +66,10 @@ func (p *Presence) Elsewhere(ctx context.Context, to hall.Audience) (list []hall
 // snapshot or transaction of ctx.
 func (p *Presence) UsersThere(ctx context.Context, conferenceID string) (n int, err error) {
 	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		return tx.Raw("SELECT COUNT(DISTINCT user_id) FROM presence_sessions WHERE conference_id = ? AND closed_at IS NULL", conferenceID).Scan(&n).Error
+		if conferenceID == "" {
+			return tx.Raw("SELECT COUNT(DISTINCT user_id) FROM presence_sessions WHERE closed_at IS NULL AND conference_id = ''").Scan(&n).Error
+		}
+		return tx.Raw("SELECT COUNT(*) FROM presence WHERE conference_id = ? AND state = ?", conferenceID, Online).Scan(&n).Error
 	})
 	if err != nil {
 		return 0, fmt.Errorf("count users who are there: %w", err)

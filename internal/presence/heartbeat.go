@@ -90,9 +90,9 @@ func (p *Presence) others(ctx context.Context) (rows []nodeRow, err error) {
 	return rows, nil
 }
 
-// aloneFor is how long a node that saw no other one may rely on that. A new one waits for twice as long before it lets
-// anybody in.
-func (p *Presence) aloneFor() time.Duration { return 3 * p.watchEvery() }
+// aloneFor is how long a node that saw no other one may rely on that: until it has looked again. A new one waits a little
+// longer before it lets anybody in.
+func (p *Presence) aloneFor() time.Duration { return 2 * p.watchEvery() }
 
 // alone notes that at a moment no other node served.
 func (p *Presence) alone(at time.Time) {

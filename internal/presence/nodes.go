@@ -134,7 +134,7 @@ func (p *Presence) makeKnown(ctx context.Context, row nodeRow) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(2 * p.aloneFor()):
+		case <-time.After(p.aloneFor() + p.watchEvery()):
 		}
 	}
 	p.mu.Lock()

@@ -118,7 +118,6 @@ func (d *Door) stream(c *gin.Context, f notice.Filter) {
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
 	}
-	c.Writer.Header().Del("Content-Disposition")
 	refuse(c, problemOf(err))
 }
 

@@ -6,8 +6,9 @@ import (
 )
 
 const (
-	// answerPatience is how long a client may take to read an answer, unless its handler says otherwise.
+	// answerPatience is how long a client may take to read chunkSize bytes of an answer, unless its handler says otherwise.
 	answerPatience = 30 * time.Second
+	chunkSize      = 256 << 10
 	// leftoverPatience is how long a body may take to arrive that nobody reads: the server wants to have it before it answers.
 	leftoverPatience = time.Second
 )
@@ -20,21 +21,32 @@ type outlet struct {
 
 // WriteHeader implements http.ResponseWriter.
 func (w *outlet) WriteHeader(status int) {
-	control := http.NewResponseController(w.ResponseWriter)
-	_ = control.SetWriteDeadline(time.Now().Add(w.visit.patience)) // not every writer can, a test's for one
+	w.extend()
 	if w.visit.unread {
-		_ = control.SetReadDeadline(time.Now().Add(leftoverPatience))
+		_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(time.Now().Add(leftoverPatience))
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write implements http.ResponseWriter.
-func (w *outlet) Write(b []byte) (int, error) {
-	n, err := w.ResponseWriter.Write(b)
-	if err != nil {
-		w.visit.lost = err
+// Write implements http.ResponseWriter. Who reads slowly has time for each chunk, however large the answer is.
+func (w *outlet) Write(b []byte) (written int, err error) {
+	for {
+		chunk := b[written:min(len(b), written+chunkSize)]
+		w.extend()
+		n, err := w.ResponseWriter.Write(chunk)
+		if written += n; err != nil {
+			w.visit.lost = err
+			return written, err
+		}
+		if written == len(b) {
+			return written, nil
+		}
 	}
-	return n, err
+}
+
+// extend gives the client time to read what is written next.
+func (w *outlet) extend() {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.visit.patience)) // not every writer can, a test's for one
 }
 
 // Unwrap is used by http.ResponseController.

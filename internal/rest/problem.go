@@ -119,8 +119,12 @@ func refuse(c *gin.Context, p *problem) {
 	if err != nil {
 		body = nil // cannot be: plain text and numbers
 	}
+	h := c.Writer.Header()
+	for _, name := range []string{"Content-Type", "Content-Disposition", "ETag"} { // of the answer that it is no more
+		h.Del(name)
+	}
 	for name, values := range p.GetHeaders() {
-		c.Writer.Header()[name] = values
+		h[name] = values
 	}
 	c.Data(p.Status, problemType, body)
 	c.Abort()

@@ -56,10 +56,17 @@ func (d *Door) logIn(ctx context.Context, in *loginInput) (*answer[login], error
 	if !known {
 		return nil, errUnknownKey
 	}
+	old, err := cookieOf(v.request)
+	if err != nil { // the new one would not count beside them
+		return nil, err
+	}
 	v.caller = Caller{Name: key.Name, Role: key.Role}
 	var cookie string
 	var s auth.Session
-	err := d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) (err error) {
+	err = d.DB.Write(ctx, func(ctx context.Context, _ *gorm.DB) (err error) {
+		if err := d.Auth.Sessions.End(ctx, old); err != nil { // the browser forgets it, and nobody could log out of it any more
+			return err
+		}
 		if cookie, s, err = d.Auth.Sessions.Begin(ctx, key); err != nil {
 			return err
 		}
@@ -82,7 +89,11 @@ func (d *Door) logOut(ctx context.Context, _ *struct{}) error {
 	if !peer.Own(v.request) {
 		return nil // the cookie does not count, so there is nothing to end
 	}
-	if cookie, err := cookieOf(v.request); d.Auth != nil && err == nil && cookie != "" {
+	cookie, err := cookieOf(v.request)
+	if err != nil {
+		return err
+	}
+	if d.Auth != nil && cookie != "" {
 		if err := d.endSession(ctx, v, cookie); err != nil {
 			return err
 		}

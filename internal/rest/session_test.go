@@ -194,3 +194,31 @@ func TestSessionOfNobody(t *testing.T) {
 		t.Errorf("of a key: %s", r.Body)
 	}
 }
+
+// TestLogoutSaysWhatItDid: with two cookies, of which a page below the same domain may have planted one, nobody was logged out
+// and he was told that he is.
+func TestLogoutSaysWhatItDid(t *testing.T) {
+	b := openLocked(t, storetest.Open(t, store.SQLite))
+	cookie, csrf := b.loggedIn(auth.Backend)
+	two := []string{"Cookie", cookie, "Cookie", sessionCookie + "=planted", csrfHeader, csrf}
+	b.refused("401 unauthorized", "DELETE", "/session", "", two...)
+	b.must(200, "GET", "/session", "", "Cookie", cookie)
+	b.refused("401 unauthorized", "POST", "/session", `{"key":"`+keyOfRole(auth.Backend)+`"}`, two...)
+	b.must(204, "DELETE", "/session", "", "Cookie", cookie, csrfHeader, csrf)
+	b.refused("401 unauthorized", "GET", "/session", "", "Cookie", cookie)
+}
+
+// TestLoginAnew: who logged in again left the session before behind, which lived on although no browser knew it any more.
+func TestLoginAnew(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := openLocked(t, db)
+		_, first, _ := b.logIn(auth.Backend)
+		_, second, _ := b.logIn(auth.Viewer, "Cookie", first.String())
+		b.refused("401 unauthorized", "GET", "/session", "", "Cookie", first.String())
+		b.must(200, "GET", "/session", "", "Cookie", second.String())
+		b.refused("401 unauthorized", "POST", "/session", `{"key":"wrong"}`, "Cookie", second.String())
+		b.must(200, "GET", "/session", "", "Cookie", second.String())
+		_, third, _ := b.logIn(auth.Viewer, "Cookie", sessionCookie+"=old")
+		b.must(200, "GET", "/session", "", "Cookie", third.String())
+	})
+}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
+
 	"rollcall/internal/auth"
 	"rollcall/internal/rescue"
 	"rollcall/internal/store"
@@ -130,5 +132,46 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	}()
 	if text := b.do("GET", "/metrics", "", by(auth.Viewer)...).Body.String(); strings.Contains(text, "rollcall_panics_total{") {
 		t.Error("a client that does not read was counted as a bug")
+	}
+}
+
+// patientWriter notes each time that a client is given.
+type patientWriter struct {
+	*httptest.ResponseRecorder
+	given []time.Time
+}
+
+func (w *patientWriter) SetWriteDeadline(at time.Time) error {
+	w.given = append(w.given, at)
+	return nil
+}
+
+// TestSlowReaderOfMuch: there was one deadline for the whole of an answer, so that who read steadily but slowly never got to the
+// end of a large one.
+func TestSlowReaderOfMuch(t *testing.T) {
+	to := &patientWriter{ResponseRecorder: httptest.NewRecorder()}
+	w := &outlet{ResponseWriter: to, visit: &visit{patience: time.Minute}}
+	text := []byte(strings.Repeat("0123456789", 200_000))
+	w.WriteHeader(200)
+	for _, part := range [][]byte{text, nil, text[:1]} {
+		if n, err := w.Write(part); n != len(part) || err != nil {
+			t.Errorf("%d of %d, %v", n, len(part), err)
+		}
+	}
+	if len(to.given) < 1+len(text)/chunkSize+2 || to.Body.String() != string(text)+"0" {
+		t.Errorf("%d times for %d bytes", len(to.given), to.Body.Len())
+	}
+}
+
+// TestProblemInsteadOfAFile: what went wrong before the first row was told as a file for spreadsheets.
+func TestProblemInsteadOfAFile(t *testing.T) {
+	w := httptest.NewRecorder()
+	c, _ := gin.CreateTestContext(w)
+	c.Header("Content-Type", "text/csv; charset=utf-8")
+	c.Header("Content-Disposition", "attachment")
+	c.Header("ETag", `"1"`)
+	refuse(c, newProblem(http.StatusServiceUnavailable, "unavailable", "try again"))
+	if h := w.Header(); h.Get("Content-Type") != problemType || h.Get("ETag") != "" || h.Get("Content-Disposition") != "" || h.Get("Retry-After") == "" {
+		t.Errorf("it is said as %v", h)
 	}
 }

@@ -105,8 +105,9 @@ func (l testLog) Write(b []byte) (int, error) {
 
 // webSocketClient is a bare client that reads packets one by one.
 type webSocketClient struct {
-	t    testing.TB
-	conn *websocket.Conn
+	t       testing.TB
+	conn    *websocket.Conn
+	opening string // the first packet
 }
 
 // dial opens a WebSocket and reads OPEN.
@@ -122,9 +123,9 @@ func (o *opened) dialWith(t testing.TB, query string, header http.Header) *webSo
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	c := &webSocketClient{t, conn}
-	if open := c.read(); !strings.HasPrefix(open, "0{") {
-		t.Fatalf("the first packet is %q, want OPEN", open)
+	c := &webSocketClient{t: t, conn: conn}
+	if c.opening = c.read(); !strings.HasPrefix(c.opening, "0{") {
+		t.Fatalf("the first packet is %q, want OPEN", c.opening)
 	}
 	return c
 }
@@ -221,5 +222,5 @@ func (o *opened) dialUpgrade(t *testing.T, p *poller) *webSocketClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &webSocketClient{t, conn}
+	return &webSocketClient{t: t, conn: conn}
 }

@@ -18,7 +18,7 @@ type intake struct {
 	mu     sync.Mutex // guards the rest
 	events limit
 	others limit
-	owed   int // acknowledgements that we asked for
+	owed   int // acknowledgements that we asked for, as many as acks knows
 }
 
 // othersPerEvent is how many times more than events other packets may be: heartbeats, and what else a client of good
@@ -40,7 +40,7 @@ const headLength = 64
 func (i *intake) owe() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.owed++
+	i.owed = min(i.owed+1, maxAsked)
 }
 
 // take counts a packet that begins with head. ok is false if it is not to be read; flood is true if its connection is to be

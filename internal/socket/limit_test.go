@@ -90,3 +90,22 @@ func TestReadHandshake(t *testing.T) {
 		t.Errorf("%+v, %v", h, err)
 	}
 }
+
+// Who floods comes back and floods again, and each time there was a line in the log.
+func TestFloodsFillNoLog(t *testing.T) {
+	var lines countingLog
+	o := open(t, func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	for range 100 {
+		o.flooded("nobody")
+	}
+	if n := lines.Load(); n != 1 {
+		t.Errorf("%d lines", n)
+	}
+}
+
+// countingLog counts lines.
+type countingLog struct{ atomic.Int64 }
+
+func (l *countingLog) Write(b []byte) (int, error) { l.Add(1); return len(b), nil }

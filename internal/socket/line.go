@@ -1,10 +1,15 @@
 package socket
 
 import (
+	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
+	"github.com/zishang520/socket.io/parsers/engine/v3/packet"
+	"github.com/zishang520/socket.io/parsers/engine/v3/parser"
 	"github.com/zishang520/socket.io/servers/engine/v3"
 	"github.com/zishang520/socket.io/servers/engine/v3/transports"
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
@@ -19,7 +24,8 @@ type lines struct {
 	maxPayload   int64         // bytes of one incoming packet or polling body
 	perSecond    int           // events of one client
 	writeTimeout time.Duration // how long one write may be stuck
-	silence      time.Duration // how long a WebSocket may say nothing at all
+	timeout      time.Duration // of a heartbeat, as clients are told
+	silence      time.Duration // how long a client may say nothing at all
 	net          *rescue.Net
 	slow         func()             // counts a client that was given up because it reads too slowly
 	rejected     func(event string) // counts an event that was too much
@@ -39,9 +45,13 @@ func (l lines) newEnds(d drain) (*outbox, *intake) {
 // heartbeat is how a revision of Engine.IO keeps its connections alive.
 type heartbeat struct{ interval, timeout time.Duration }
 
-// slack is how much later than the engine we notice ourselves that a client is silent. The engine forgets to look after an
-// upgrade: that ends its wait for a heartbeat, and the next one is waited for only when there has been another.
-const slack = 2 * time.Second
+// slack is what a client that keeps to its heartbeat may be late.
+const slack = 500 * time.Millisecond
+
+// never is the heartbeat timeout of the engine. It begins to wait for the answer to a ping after it has sent it, so that an answer
+// that is quicker than that ends the wait before; the one that begins then nobody ends, and one in fifty sockets that answer every
+// ping was closed by it within a minute. After an upgrade it does not wait at all. So silence is our transports' own business.
+const never = 24 * time.Hour
 
 // newEngine builds an engine on our transports. Each revision of the protocol has its own, as ping values are one
 // setting of an engine.
@@ -50,7 +60,7 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 	var e engine.Server
 	l := lines{
 		maxQueue: c.MaxQueueBytes, maxPayload: int64(c.MaxPayload), perSecond: c.EventsPerSecond, writeTimeout: c.PingInterval + c.PingTimeout,
-		silence: beat.interval + beat.timeout + slack, net: c.Net, slow: d.metrics.slow.Inc, flooded: d.flooded,
+		timeout: beat.timeout, silence: beat.interval + beat.timeout + slack, net: c.Net, slow: d.metrics.slow.Inc, flooded: d.flooded,
 		rejected: func(event string) { d.metrics.events.WithLabelValues(event, "rate_limited").Inc() },
 		ends: func(sid string) (*outbox, *intake) {
 			if conn, ok := e.Clients().Load(sid); ok {
@@ -64,12 +74,33 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 	o := socketio.DefaultServerOptions()
 	o.SetTransports(types.NewSet[transports.TransportCtor](&pollingBuilder{lines: l}, &webSocketBuilder{lines: l}))
 	o.SetPingInterval(beat.interval)
-	o.SetPingTimeout(beat.timeout)
+	o.SetPingTimeout(never)
 	o.SetUpgradeTimeout(c.UpgradeTimeout)
 	o.SetMaxHttpBufferSize(int64(c.MaxPayload))
 	o.SetAllowEIO3(c.AllowEIO3)
 	e = engine.NewServer(o)
 	return e
+}
+
+// encoded encodes a packet of the engine. The first of a session tells the client the timeout of a heartbeat, which the engine does
+// not know.
+func (l lines) encoded(by parser.Parser, p *packet.Packet, binary bool) (types.BufferInterface, error) {
+	if p.Type == packet.OPEN {
+		text, err := io.ReadAll(p.Data)
+		if err != nil {
+			return nil, err
+		}
+		var open map[string]json.RawMessage
+		if err := json.Unmarshal(text, &open); err != nil {
+			return nil, err
+		}
+		open["pingTimeout"] = json.RawMessage(strconv.FormatInt(l.timeout.Milliseconds(), 10))
+		if text, err = json.Marshal(open); err != nil {
+			return nil, err
+		}
+		p = &packet.Packet{Type: p.Type, Data: types.NewStringBuffer(text), Options: p.Options}
+	}
+	return by.EncodePacket(p, binary)
 }
 
 // listen begins to read from a fresh WebSocket. It is registered after the library's own listener for new
@@ -83,8 +114,11 @@ func (d *Door) listen(args ...any) {
 	}
 }
 
-// flooded tells of a client that goes on sending more than it may and is disconnected.
+// flooded tells of a client that goes on sending more than it may and is disconnected, once in a while: who floods comes back.
 func (d *Door) flooded(sid string) {
+	if !d.rarely.Again("flood") {
+		return
+	}
 	if s := d.hall.holder(sid); s != nil {
 		d.Log.Warn("a client that floods was disconnected", slog.String("user", s.person().userID), slog.String("ip", s.ip))
 		return

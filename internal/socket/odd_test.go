@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"rollcall/internal/hall"
 	"rollcall/internal/storetest"
 )
@@ -234,5 +236,45 @@ func TestPusherDoesNotWaitForPoller(t *testing.T) {
 		t.Errorf("afterwards a newcomer is answered %v, %v", resp, err)
 	} else {
 		resp.Body.Close()
+	}
+}
+
+// The library began to wait for the answer to a heartbeat after it had sent it: an answer that was quicker ended no wait, and the
+// wait that nobody ended closed sockets that answered every heartbeat.
+func TestWhoAnswersEveryHeartbeatStays(t *testing.T) {
+	o := open(t, func(c *Config) { c.PingInterval, c.PingTimeout = 300*time.Millisecond, 300*time.Millisecond })
+	const clients, pings = 40, 15
+	ended := make(chan error, clients)
+	for i := range clients {
+		c := o.dial(t, fmt.Sprintf("EIO=4&userId=u%d&conferenceId=42", i))
+		c.write("40")
+		go func() {
+			for n := 0; n < pings; {
+				_, data, err := c.conn.ReadMessage()
+				if err == nil && string(data) == "2" {
+					err, n = c.conn.WriteMessage(websocket.TextMessage, []byte("3")), n+1
+				}
+				if err != nil {
+					ended <- fmt.Errorf("after %d heartbeats: %w", n, err)
+					return
+				}
+			}
+			ended <- nil
+		}()
+	}
+	for range clients {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What a client is told of heartbeats is what the configuration says, by either transport.
+func TestHeartbeatIsTold(t *testing.T) {
+	o := open(t, nil)
+	for _, opening := range []string{o.dial(t, "EIO=4&userId=a").opening, o.dial(t, "EIO=3&userId=b").opening, o.poll(t, "EIO=4&userId=c").opening} {
+		if want := map[bool]string{true: `"pingTimeout":60000`, false: `"pingTimeout":10000`}[strings.Contains(opening, `"pingInterval":25000`)]; !strings.Contains(opening, want) {
+			t.Errorf("a session begins with %s", opening)
+		}
 	}
 }

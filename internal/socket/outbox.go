@@ -218,6 +218,13 @@ func (o *outbox) hand(d drain) {
 	d.ready()
 }
 
+// holder returns who drains it.
+func (o *outbox) holder() drain {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.drain
+}
+
 // close ends the queue if d is who drains it. What waits is dropped.
 func (o *outbox) close(d drain) {
 	o.mu.Lock()

@@ -44,6 +44,8 @@ type polling struct {
 	mu      sync.Mutex         // guards the rest; never held while calling the library
 	poll    *types.HttpContext // the GET that waits; nil when none does
 	posting bool               // a POST is being read
+	silence *time.Timer        // ends the session when no request comes; nil before the first
+	closed  bool               // silence has been stopped for good
 }
 
 // Name implements Transport.
@@ -66,6 +68,7 @@ func (t *polling) attempt(work string, ctx *types.HttpContext, f func()) {
 // OnRequest implements Transport.
 func (t *polling) OnRequest(ctx *types.HttpContext) {
 	t.attempt("poll", ctx, func() {
+		t.heard()
 		switch ctx.Method() {
 		case http.MethodGet:
 			t.onPoll(ctx)
@@ -75,6 +78,29 @@ func (t *polling) OnRequest(ctx *types.HttpContext) {
 			refuse(ctx, http.StatusMethodNotAllowed)
 		}
 	})
+}
+
+// heard notes a sign of life: a client answers every heartbeat with requests, of which one comes when the poll that brought it is
+// answered.
+func (t *polling) heard() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.closed:
+	case t.silence == nil:
+		t.silence = t.lines.net.After(t.lines.silence, "end a silent session", func() { t.OnError("silent", nil) })
+	default:
+		t.silence.Reset(t.lines.silence)
+	}
+}
+
+// forget ends the wait for signs of life.
+func (t *polling) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed = true; t.silence != nil {
+		t.silence.Stop()
+	}
 }
 
 func (t *polling) onPoll(ctx *types.HttpContext) {
@@ -288,7 +314,7 @@ func (t *polling) Send(packets []*packet.Packet) {
 }
 
 func (t *polling) encode(p *packet.Packet) *frame {
-	data, err := t.Parser().EncodePacket(p, false) // binary goes as base64, which both revisions understand
+	data, err := t.lines.encoded(t.Parser(), p, false) // binary goes as base64, which both revisions understand
 	if err != nil {
 		return nil // a packet type that the library itself does not know
 	}
@@ -329,6 +355,7 @@ func (t *polling) DoClose(done types.Callable) {
 // OnClose implements Transport. It runs for every way a session may end.
 func (t *polling) OnClose() {
 	defer t.lines.net.Catch("close")
+	t.forget()
 	t.end(packet.NOOP)
 	t.box.close(t)
 	t.Transport.OnClose()

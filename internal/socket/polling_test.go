@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,8 @@ type poller struct {
 	t      *testing.T
 	url    string
 	header http.Header // of every request
+
+	opening string // the first packet, without its type
 }
 
 // poll opens a long-polling session.
@@ -30,7 +33,7 @@ func (o *opened) poll(t *testing.T, query string) *poller {
 
 func (o *opened) pollWith(t *testing.T, query string, header http.Header) *poller {
 	t.Helper()
-	p := &poller{t, o.url + "/socket.io/?transport=polling&" + query, header}
+	p := &poller{t: t, url: o.url + "/socket.io/?transport=polling&" + query, header: header}
 	status, body := p.get(context.Background())
 	if status != http.StatusOK {
 		t.Fatalf("the handshake was answered %d %q", status, body)
@@ -41,7 +44,7 @@ func (o *opened) pollWith(t *testing.T, query string, header http.Header) *polle
 	if err := json.Unmarshal([]byte(open[:end]), &hello); err != nil || hello.Sid == "" {
 		t.Fatalf("OPEN is %q: %v", body, err)
 	}
-	p.url += "&sid=" + hello.Sid
+	p.url, p.opening = p.url+"&sid="+hello.Sid, open[:end]
 	return p
 }
 
@@ -298,14 +301,48 @@ func TestSilenceAfterUpgrade(t *testing.T) {
 				p.post("40")
 			}
 			next := p.packets(eio)
-			for packet := ""; !strings.Contains(packet, "presence_state"); {
-				packet = next()
-			}
-			for packet := ""; eio == 4 && packet != "2"; { // a heartbeat that is not answered
-				packet = next()
+			for shown, beat := false, eio == 3; !shown || !beat; { // in 4 there is a heartbeat, which is not answered
+				packet := next()
+				shown, beat = shown || strings.Contains(packet, "presence_state"), beat || packet == "2"
 			}
 			u := o.upgrade(t, p)
 			u.ended()
 		})
 	}
+}
+
+// The library answers a probe and then sets a timer that ends polls. When the polling session ended while the answer was on its
+// way, nothing stopped that timer any more, and a client could have thousands of them tick for ever. So it never sees a probe, and
+// what we have instead ends with the WebSocket.
+func TestProbeLeavesNothingBehind(t *testing.T) {
+	o := open(t, nil)
+	hastening := func() bool {
+		all := make([]byte, 1<<20)
+		return strings.Contains(string(all[:runtime.Stack(all, true)]), ").hasten(")
+	}
+	p := o.poll(t, "EIO=4&userId=anna")
+	p.post("40")
+	p.until("welcome")
+	_ = o.seatOf(t, "anna").conn.On("upgrading", func(...any) { t.Error("the library has seen a probe") })
+	ws := o.dialUpgrade(t, p)
+	for range 3 {
+		ws.write("2probe")
+		if got := ws.read(); got != "3probe" {
+			t.Fatalf("the probe was answered %q", got)
+		}
+	}
+	storetest.Eventually(t, hastening, "no poll is ended")
+	if _, body := p.get(t.Context()); body != "6" { // it waited for nothing else
+		t.Errorf("the poll brought %q", body)
+	}
+	if all := make([]byte, 1<<20); strings.Count(string(all[:runtime.Stack(all, true)]), ").hasten(") > 1 {
+		t.Error("each probe has a timer of its own")
+	}
+	_ = ws.conn.Close()
+	storetest.Eventually(t, func() bool { return !hastening() }, "something goes on behind a WebSocket that has ended")
+	u := o.upgrade(t, p)
+	if a := u.ask("jywsping"); !a.OK {
+		t.Error(a.text)
+	}
+	storetest.Eventually(t, func() bool { return !hastening() }, "polls are ended of a session that has switched")
 }

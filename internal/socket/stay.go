@@ -57,7 +57,7 @@ func (s *seat) expire() {
 }
 
 // reauthsAtOnce is how many fresh tokens a seat may show at once, and then one a second: to look at one may mean to ask somebody.
-const reauthsAtOnce = 5
+const reauthsAtOnce = 10
 
 // onReauth takes a fresh token of the same user. Until it has, the seat stays with the one that it has.
 func (s *seat) onReauth(arg json.RawMessage) (answer, error) {

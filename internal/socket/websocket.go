@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +28,7 @@ type webSocketBuilder struct {
 
 // New implements the library's TransportCtor for a connection that is already upgraded to WebSocket.
 func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &webSocket{Transport: transports.MakeTransport(), conn: ctx.Websocket.Conn, lines: b.lines}
+	t := &webSocket{Transport: transports.MakeTransport(), conn: ctx.Websocket.Conn, lines: b.lines, ended: make(chan struct{})}
 	t.Prototype(t)
 	t.Construct(ctx)
 	if sid := ctx.Query().Peek("sid"); sid != "" {
@@ -53,7 +54,10 @@ type webSocket struct {
 	in      *intake
 	upgrade bool // the connection is to take over a polling session
 
-	begun   atomic.Bool // read was started
+	begun   atomic.Bool   // read was started
+	probed  atomic.Bool   // hasten runs
+	ended   chan struct{} // closed by OnClose
+	ending  sync.Once
 	writing atomic.Bool // write runs
 	closing atomic.Bool // close after the last waiting frame
 }
@@ -183,11 +187,16 @@ func (t *webSocket) control() (ok bool, err error) {
 }
 
 // OnData implements Transport: it hands a packet to the engine, and takes over the outbox of the polling session
-// at the very moment the client says that it has switched.
+// at the very moment the client says that it has switched. The engine does not see probes: it writes the answer and then sets a
+// timer that ends polls, which nothing stops any more if the session has ended while the answer was on its way.
 func (t *webSocket) OnData(data types.BufferInterface) {
 	p, err := t.Parser().DecodePacket(data)
 	if err != nil || p == nil {
 		t.OnError("invalid packet", err)
+		return
+	}
+	if t.upgrade && p.Type == packet.PING && isProbe(p) && !t.drains() {
+		t.answerProbe()
 		return
 	}
 	if t.upgrade && p.Type == packet.UPGRADE && t.ReadyState() == "open" {
@@ -196,41 +205,65 @@ func (t *webSocket) OnData(data types.BufferInterface) {
 	t.OnPacket(p)
 }
 
+// probe is what a client sends to see whether a WebSocket works, and wants to read.
+const probe = "probe"
+
+func isProbe(p *packet.Packet) bool {
+	text, ok := p.Data.(*types.StringBuffer)
+	return ok && string(text.Bytes()) == probe
+}
+
+// answerProbe answers the probe of an upgrade. The outbox still belongs to the polling session then, so that no other write can
+// be under way.
+func (t *webSocket) answerProbe() {
+	_ = t.conn.SetWriteDeadline(time.Now().Add(t.lines.writeTimeout))
+	if err := t.conn.WriteMessage(websocket.TextMessage, []byte("3"+probe)); err != nil {
+		_ = t.conn.Close() // read notices and ends the transport
+		return
+	}
+	if t.probed.CompareAndSwap(false, true) {
+		t.lines.net.Go("hasten an upgrade", t.hasten)
+	}
+}
+
+// hastenEvery is how often polls end while a client is about to switch: it does so when none waits.
+const hastenEvery = 100 * time.Millisecond
+
+// hasten ends polls of the session until it is ours or the transport ends.
+func (t *webSocket) hasten() {
+	tick := time.NewTicker(hastenEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.ended:
+			return
+		case <-tick.C:
+			poll, ok := t.box.holder().(*polling)
+			if !ok {
+				return
+			}
+			poll.end(packet.NOOP)
+		}
+	}
+}
+
 // Send implements Transport. The engine calls it for what it sends itself; broadcasts go to the outbox directly.
 func (t *webSocket) Send(packets []*packet.Packet) {
 	t.attempt("send", func() {
 		for _, p := range packets {
-			data, err := t.Parser().EncodePacket(p, t.SupportsBinary())
+			data, err := t.lines.encoded(t.Parser(), p, t.SupportsBinary())
 			if err != nil {
 				continue // a packet type that the library itself does not know
 			}
 			_, text := data.(*types.StringBuffer)
-			f := newFrame(data.Bytes(), !text)
-			if p.Type == packet.PONG && t.upgrade && !t.drains() {
-				t.writeProbe(f)
-				continue
-			}
-			t.box.push(f)
+			t.box.push(newFrame(data.Bytes(), !text))
 		}
 	})
 	t.Emit("drain")
 }
 
 // drains reports whether the outbox is ours yet.
-func (t *webSocket) drains() bool {
-	t.box.mu.Lock()
-	defer t.box.mu.Unlock()
-	return t.box.drain == drain(t)
-}
-
-// writeProbe answers the probe of an upgrade. The outbox still belongs to the polling session then, so that no
-// other write can be under way.
-func (t *webSocket) writeProbe(f *frame) {
-	_ = t.conn.SetWriteDeadline(time.Now().Add(t.lines.writeTimeout))
-	if err := t.conn.WriteMessage(websocket.TextMessage, f.data); err != nil {
-		_ = t.conn.Close() // read notices and ends the transport
-	}
-}
+func (t *webSocket) drains() bool { return t.box.holder() == drain(t) }
 
 func (t *webSocket) ready() {
 	if t.writing.CompareAndSwap(false, true) {
@@ -295,6 +328,7 @@ func (t *webSocket) DoClose(done types.Callable) {
 // OnClose implements Transport. It runs for every way a connection may end.
 func (t *webSocket) OnClose() {
 	defer t.lines.net.Catch("close")
+	t.ending.Do(func() { close(t.ended) })
 	if !t.closing.Load() {
 		t.box.close(t)
 		_ = t.conn.Close()

@@ -30,6 +30,8 @@ const (
 	mysqlReadOnlyTx    = 1792
 	mysqlReadOnlyMode  = 1836
 	mysqlConnKilled    = 1927
+	mysqlTooSlow       = 3024 // a statement took longer than the server was told it may
+	mariadbTooSlow     = 1969 // the same
 	sqliteBusy         = 5
 	sqliteLocked       = 6
 	sqliteReadOnly     = 8
@@ -79,7 +81,7 @@ func away(err error) bool {
 	}
 	if m, ok := errors.AsType[*mysql.MySQLError](err); ok {
 		switch m.Number {
-		case mysqlDeadlock, mysqlLockWait, mysqlReadOnly, mysqlReadOnlyTx, mysqlReadOnlyMode, mysqlTooManyConns, mysqlShutdown, mysqlQueryKilled, mysqlConnKilled,
+		case mysqlDeadlock, mysqlLockWait, mysqlReadOnly, mysqlReadOnlyTx, mysqlReadOnlyMode, mysqlTooManyConns, mysqlShutdown, mysqlQueryKilled, mysqlTooSlow, mariadbTooSlow, mysqlConnKilled,
 			mysqlDiskFull, mysqlTableFull, mysqlNotReady:
 			return true
 		}

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,7 +34,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	)
 	switch c.Driver {
 	case MySQL:
-		db, err = openMySQL(c)
+		db, err = openMySQL(ctx, c)
 	case SQLite:
 		if c.ReadOnly {
 			db, err = lookAtSQLite(c)
@@ -64,7 +66,7 @@ func quiet() *gorm.Config {
 	}
 }
 
-func openMySQL(c Config) (*DB, error) {
+func openMySQL(ctx context.Context, c Config) (*DB, error) {
 	dsn, err := driver.ParseDSN(c.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("read database.dsn: %w", err)
@@ -81,7 +83,14 @@ func openMySQL(c Config) (*DB, error) {
 	dsn.Params["time_zone"] = "'+00:00'"
 	dsn.Params["innodb_lock_wait_timeout"] = lockWait
 	dsn.Params["sql_mode"] = "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+	// A process that is stopped, or cut off, in the middle of a transaction holds its locks until the server ends the
+	// connection, for which its own default is eight hours.
+	idle := max(c.Timeout, minIdle)
+	dsn.Params["wait_timeout"] = strconv.Itoa(int(2 * idle / time.Second))
 	dsn.Logger = &driver.NopLogger{} // as in quiet
+	if err := limitStatements(ctx, dsn, c.Timeout); err != nil {
+		return nil, err
+	}
 	connector, err := driver.NewConnector(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("read database.dsn: %w", err)
@@ -94,8 +103,35 @@ func openMySQL(c Config) (*DB, error) {
 	db := &DB{write: g, read: g, release: func() {}}
 	pool.SetMaxOpenConns(c.MaxOpenConns)
 	pool.SetMaxIdleConns(c.MaxOpenConns)
-	pool.SetConnMaxLifetime(10 * time.Minute) // shorter than the usual wait_timeout of servers and proxies
+	pool.SetConnMaxIdleTime(idle)             // before the server ends it
+	pool.SetConnMaxLifetime(10 * time.Minute) // so that a server that has come back gets its share
 	return db, nil
+}
+
+// minIdle is the least time for which a connection without work is kept.
+const minIdle = 5 * time.Second
+
+// limitStatements has the server itself end what takes longer than anybody waits for: it does not see that a client has given
+// up. MariaDB and MySQL have different names for that; MySQL ends SELECTs only, and 5.7.8 is the first that does.
+func limitStatements(ctx context.Context, dsn *driver.Config, timeout time.Duration) error {
+	connector, err := driver.NewConnector(dsn)
+	if err != nil {
+		return fmt.Errorf("read database.dsn: %w", err)
+	}
+	pool := sql.OpenDB(entry{connector})
+	defer pool.Close()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var version string
+	if err := pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return translate(fmt.Errorf("ask for the version of the database: %w", err))
+	}
+	if strings.Contains(version, "MariaDB") {
+		dsn.Params["max_statement_time"] = strconv.FormatFloat(timeout.Seconds(), 'f', 3, 64)
+	} else {
+		dsn.Params["max_execution_time"] = strconv.FormatInt(timeout.Milliseconds(), 10)
+	}
+	return nil
 }
 
 func openSQLite(c Config) (*DB, error) {

@@ -191,3 +191,25 @@ func TestErrorsAreRecognised(t *testing.T) {
 		}
 	})
 }
+
+// A client that stops in the middle of a transaction, or whose line goes dead, does not hold its locks for the eight hours that
+// servers have by default, and a statement that nobody waits for any more is ended by the server.
+func TestServerEndsWhatNobodyWaitsFor(t *testing.T) {
+	c := storetest.DSN(t, store.MySQL)
+	c.Timeout = 2 * time.Second
+	db := storetest.OpenConfig(t, c)
+	var name string
+	var idle int
+	var limit float64
+	if err := db.SQL().QueryRow("SHOW SESSION VARIABLES LIKE 'wait_timeout'").Scan(&name, &idle); err != nil || idle > 10 {
+		t.Errorf("%s is %d, %v", name, idle, err)
+	}
+	if err := db.SQL().QueryRow("SHOW SESSION VARIABLES LIKE 'max_statement_time'").Scan(&name, &limit); err != nil || limit != 2 {
+		t.Errorf("%s is %v, %v", name, limit, err)
+	}
+	begun := time.Now()
+	_, err := db.SQL().ExecContext(t.Context(), "DO BENCHMARK(100000000000, MD5('x'))") // with no deadline of its own but that of the connection
+	if took := time.Since(begun); err == nil || took > 8*time.Second {
+		t.Errorf("%v after %v", err, took)
+	}
+}

@@ -101,7 +101,7 @@ func (a *abuser) socket(query string) (net.Conn, *bufio.Reader, error) {
 		return nil, nil, err
 	}
 	_ = conn.SetDeadline(time.Now().Add(patient))
-	fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket&%s HTTP/1.1\r\nHost: x\r\n%s\r\n", query, toWebSocket)
+	fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket&%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", query, toWebSocket)
 	r := bufio.NewReaderSize(conn, 1024)
 	resp, err := http.ReadResponse(r, nil)
 	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
@@ -260,14 +260,14 @@ func (a *abuser) get(agent *http.Client, address string) string {
 // slow opens N connections that send a byte a second, half of them in the head of a request and half in its body, and waits
 // for the server to close them all.
 func (a *abuser) slow() {
-	const length = "Host: x\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n"
+	const length = "Host: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n"
 	var all sync.WaitGroup
 	for i := range a.N {
 		all.Go(func() {
 			var head string
 			switch {
 			case i%2 == 0:
-				head = pickOf(i/2, "", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", "POST /api/v1/notices HTTP/1.1\r\n", "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost:")
+				head = pickOf(i/2, "", "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", "POST /api/v1/notices HTTP/1.1\r\n", "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost:")
 			case i%8 == 3:
 				head = "POST /socket.io/?EIO=4&transport=polling&sid=" + a.session() + " HTTP/1.1\r\n" + length
 			default:

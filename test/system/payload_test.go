@@ -334,8 +334,8 @@ func (f *feed) refusals(p payload) {
 func (f *feed) broken(p payload) {
 	f.t.Helper()
 	for _, request := range []string{
-		"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: %s\r\n\r\n", "%s / HTTP/1.1\r\nHost: x\r\n\r\n",
-		"GET / %s\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\n%s: 1\r\n\r\n", "POST /api/v1/users HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n", "%s\r\n\r\n",
+		"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: %s\r\n\r\n", "%s / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET / %s\r\nHost: localhost\r\n\r\n", "GET / HTTP/1.1\r\nHost: localhost\r\n%s: 1\r\n\r\n", "POST /api/v1/users HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n", "%s\r\n\r\n",
 	} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(f.base, "http://"))
 		if err != nil {

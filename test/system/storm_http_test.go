@@ -77,7 +77,7 @@ func (v *visit) handshakes() {
 			continue
 		}
 		if v.chance(20) {
-			v.interrupted("GET /socket.io/?" + query + " HTTP/1.1\r\nHost: x\r\n" + toWebSocket + "\r\n")
+			v.interrupted("GET /socket.io/?" + query + " HTTP/1.1\r\nHost: localhost\r\n" + toWebSocket + "\r\n")
 			continue
 		}
 		if l, err := v.dialLink(query, v.head()); err == nil {
@@ -128,7 +128,7 @@ func (v *visit) request() string {
 	}
 	return method + " " + path + " " + pick(v.grammar, "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", "HTTP/1.9", "http/1.1",
 		"") + pick(v.grammar, "\r\n", "\r\n", "\r\n", "\n") +
-		pick(v.grammar, "Host: x\r\n", "Host: x\r\n", "Host: x\r\n", "", "Host: a b\r\n", "Host: \x00\r\n") + head + "\r\n" + body
+		pick(v.grammar, "Host: localhost\r\n", "Host: localhost\r\n", "Host: localhost\r\n", "", "Host: a b\r\n", "Host: \x00\r\n") + head + "\r\n" + body
 }
 
 // chunked is a body in chunks, some of which lie.

@@ -142,7 +142,7 @@ func (v *visit) clumsy() {
 			p.ask(pick(v.grammar, "GET", "POST"), encoded("EIO", pick(v.grammar, "3", "4"), "transport", pick(v.grammar, "polling", "websocket"), "sid", v.sid()), "40")
 		case 4:
 			p.note("poll", "given up")
-			v.interrupted(fmt.Sprintf("GET /socket.io/?%s HTTP/1.1\r\nHost: x\r\n\r\n", p.query))
+			v.interrupted(fmt.Sprintf("GET /socket.io/?%s HTTP/1.1\r\nHost: localhost\r\n\r\n", p.query))
 		default:
 			p.post(true, list...)
 		}
