@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"testing"
 	"time"
@@ -96,13 +97,12 @@ func holdsLocks(ctx context.Context, town *town) {
 // has waited for all the time it does at the moment of the return.
 func readOnly(town *town) func() {
 	town.obeysReadOnly()
-	stop := again(time.Second, func(context.Context) {
+	return again(time.Second, func(context.Context) {
 		defer town.pool.Exec("SET GLOBAL read_only = 0") // if it failed, the case would not end
 		if _, err := town.pool.Exec("SET GLOBAL read_only = 1"); err == nil {
 			town.waits(town.paces.nodeTimeout + 1500*time.Millisecond)
 		}
 	})(town)
-	return stop
 }
 
 func killed(town *town) func() {
@@ -193,7 +193,13 @@ func TestLostCommit(t *testing.T) {
 	l := newLink(t, "database", dsn.Addr)
 	beyond := dsn.Clone()
 	beyond.Addr = l.addr()
-	near, far := opens(t, "mysql", dsn.FormatDSN()), opens(t, "mysql", beyond.FormatDSN())
+	beyond.Logger = &mysql.NopLogger{} // it would say each time what is asked for here
+	connector, err := mysql.NewConnector(beyond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := opens(t, "mysql", dsn.FormatDSN()), sql.OpenDB(connector)
+	defer far.Close()
 	if _, err := near.Exec("CREATE TABLE t (n INT)"); err != nil {
 		t.Fatal(err)
 	}

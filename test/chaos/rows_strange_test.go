@@ -70,7 +70,7 @@ func TestStrangeRows(t *testing.T) {
 				if a.Status >= 500 {
 					bad[fmt.Sprintf("%s: %s %s %d", s.what, call[0], call[1], a.Status)]++
 				}
-				if strings.HasSuffix(call[1], "/tree") || strings.HasSuffix(call[1], "/presence") {
+				if strings.HasSuffix(call[1], room+"/tree") || strings.HasSuffix(call[1], room+"/presence") {
 					told += string(a.Body)
 				}
 			}
