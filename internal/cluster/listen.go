@@ -41,7 +41,10 @@ func (c *Cluster) listen(ctx context.Context) {
 func (c *Cluster) hear(ctx context.Context, names []string) error {
 	sub := c.Redis.Subscribe(ctx, names...)
 	defer sub.Close()
-	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // receiving does not heed it
+	defer context.AfterFunc(ctx, func() { // receiving does not heed it
+		defer c.Net.Catch("stop listening")
+		_ = sub.Close()
+	})()
 	asked := false
 	for ctx.Err() == nil {
 		message, err := sub.ReceiveTimeout(ctx, silence)

@@ -45,8 +45,8 @@ func (d *Door) receive(sock *socketio.Socket, next func(*socketio.ExtendedError)
 	}
 	d.waiting.Add(1)
 	taken := d.entering.Go(func() {
-		defer d.waiting.Add(-1)
 		defer d.Net.Catch("let a socket in")
+		defer d.waiting.Add(-1)
 		s.attempt("let a socket in", func() { d.let(s, token, next) })
 	})
 	if !taken {

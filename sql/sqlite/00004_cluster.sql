@@ -2,7 +2,7 @@
 
 -- Letters between nodes. An SQLite file has one node, so nobody writes any; the table is here so that both dialects are alike.
 CREATE TABLE mailbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BIGINT NOT NULL PRIMARY KEY,
     from_node TEXT NOT NULL DEFAULT '',
     to_node TEXT NOT NULL DEFAULT '',
     kind TEXT NOT NULL,
