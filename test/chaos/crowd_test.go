@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // parallel calls f with 0 to n-1, at most width at a time.
@@ -94,6 +95,27 @@ func (c crowd) in() int {
 		}
 	}
 	return n
+}
+
+// dropped counts those who are not connected, or were not for a while, and says why some are not.
+func (c crowd) dropped() (n int, evidence string) {
+	for _, p := range c {
+		p.mu.Lock()
+		if !p.in || p.stays > 1 {
+			if n++; n <= 3 {
+				evidence += fmt.Sprintf(" %s after %v: %v;", p.user, p.stayed.Round(time.Millisecond), p.why)
+			}
+		}
+		p.mu.Unlock()
+	}
+	return n, evidence
+}
+
+// stayed says whether all have been connected all the time.
+func (c *trial) stayed(people crowd) {
+	c.t.Helper()
+	n, evidence := people.dropped()
+	c.says(len(people), "sockets dropped 0", fmt.Sprintf("%d%s", n, evidence), n == 0)
 }
 
 // saw counts the events of a name that all of them got.

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/Shopify/toxiproxy/v2/toxics"
+
 	"rollcall/internal/servertest"
 	"rollcall/internal/storetest"
 )
@@ -70,6 +72,7 @@ func inside(m *testing.M) int {
 	}
 	tableFile := os.Getenv(tableVar)
 	_ = os.Unsetenv(tableVar) // which is no key of the nodes' configuration, and they say so
+	toxics.Register(lostCommitName, &lostCommit{})
 	dir, err := os.MkdirTemp("", "rollcall-chaos-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

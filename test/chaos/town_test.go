@@ -13,6 +13,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"rollcall/internal/crew"
+	"rollcall/internal/id"
 	"rollcall/internal/servertest"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
@@ -48,6 +49,7 @@ type town struct {
 	paces  paces
 	dsn    *mysql.Config // of the database itself, beside all links
 	pool   *sql.DB       // on it, as an administrator has it
+	login  string        // who the nodes are there
 	prefix string        // in Redis
 	more   settings
 	nodes  []*node
@@ -69,10 +71,8 @@ func found(c *trial, n int, change func(*paces) settings) *town {
 	if town.dsn, err = mysql.ParseDSN(storetest.DSN(c.t, store.MySQL).DSN); err != nil {
 		c.t.Fatal(err)
 	}
-	if town.pool, err = sql.Open("mysql", town.dsn.FormatDSN()); err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() { _ = town.pool.Close() })
+	town.pool = opens(c.t, "mysql", town.dsn.FormatDSN())
+	town.logsIn()
 	ctx, cancel := context.WithCancel(context.Background())
 	town.ctx = ctx
 	for i := range n {
@@ -95,6 +95,44 @@ func found(c *trial, n int, change func(*paces) settings) *town {
 		n.start()
 	}
 	return town
+}
+
+// opens returns a handle on a database that ends with t.
+func opens(t *testing.T, driver, dsn string) *sql.DB {
+	t.Helper()
+	pool, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool
+}
+
+// logsIn makes the user that the nodes are in the database: nobody else is, so that their connections can be told from others. It may
+// write to a server that is read-only until obeysReadOnly, because that is the same server for all cases.
+func (town *town) logsIn() {
+	town.t.Helper()
+	town.login = "chaos_" + strings.ToLower(id.New()[:20])
+	town.orders("CREATE USER '"+town.login+"'@'%' IDENTIFIED BY '"+town.login+"'",
+		"GRANT ALL ON "+town.dsn.DBName+".* TO '"+town.login+"'@'%'", "GRANT READ_ONLY ADMIN ON *.* TO '"+town.login+"'@'%'")
+	pool := town.pool
+	town.t.Cleanup(func() { _, _ = pool.Exec("DROP USER '" + town.login + "'@'%'") }) // or it would outlive the database
+}
+
+// obeysReadOnly has the nodes heed SET GLOBAL read_only from now on.
+func (town *town) obeysReadOnly() {
+	town.t.Helper()
+	town.orders("REVOKE READ_ONLY ADMIN ON *.* FROM '"+town.login+"'@'%'", "KILL USER '"+town.login+"'@'%'")
+}
+
+// orders runs statements of the administrator.
+func (town *town) orders(statements ...string) {
+	town.t.Helper()
+	for _, s := range statements {
+		if _, err := town.pool.Exec(s); err != nil {
+			town.t.Fatalf("%s: %v", s, err)
+		}
+	}
 }
 
 // beside lets the case run beside others in the short form, where figures are not about time.
