@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -139,16 +140,30 @@ func TestFlood(t *testing.T) {
 		order = append(order, fmt.Sprintf("room-%d", i))
 		size[order[i]] = 4000
 	}
-	u := town.pulses(time.Duration(storetest.Size(20, 100))*time.Millisecond, size, order...)
+	u := town.pulses(100*time.Millisecond, size, order...)
 	people := town.gathers("p", storetest.Size(200, 40), visit{hear: u.hear})
-	quiet := u.p99(time.Duration(storetest.Size(14, 3)) * time.Second)
 	memory := town.nodes[0].peaks()
-	end := town.floods(floodOrder{town.nodes[0].base, 10_000, time.Duration(storetest.Size(14, 9)) * time.Second})
-	under := u.p99(time.Duration(storetest.Size(13, 8)) * time.Second)
-	did := end()
+	var quiet, under []time.Duration
+	var did flooded
+	for range storetest.Size(3, 1) { // in turn, so that whatever else the machine does meets both
+		quiet = append(quiet, u.p99(time.Duration(storetest.Size(8, 3))*time.Second))
+		end := town.floods(floodOrder{town.nodes[0].base, 10_000, time.Duration(storetest.Size(14, 9)) * time.Second})
+		under = append(under, u.p99(time.Duration(storetest.Size(13, 8))*time.Second))
+		did.add(end())
+	}
 	before, peak := memory()
 	c.says(did.Sent, "limited, then closed within 8s", fmt.Sprintf("%d answers said rate_limited; closed %d of %d times, the last to be after %v", did.Limited, did.Closed, did.Opened, did.Longest.Round(100*time.Millisecond)), did.Limited > 0 && did.Closed > 0 && did.Longest < 8*time.Second)
-	c.feels(len(people), quiet, under)
+	c.feels(len(people), median(quiet), median(under))
 	c.says(1, fmt.Sprintf("memory of the server flat (%d MiB breathe)", breath>>20), fmt.Sprintf("%.0f -> %.0f MiB", before/(1<<20), peak/(1<<20)), peak-before <= breath)
 	c.none(len(people), len(people)-people.in(), "others dropped:")
+}
+
+func (f *flooded) add(more flooded) {
+	f.Sent, f.Limited, f.Opened, f.Closed = f.Sent+more.Sent, f.Limited+more.Limited, f.Opened+more.Opened, f.Closed+more.Closed
+	f.Longest = max(f.Longest, more.Longest)
+}
+
+func median(list []time.Duration) time.Duration {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
 }

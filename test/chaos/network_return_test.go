@@ -28,6 +28,7 @@ func TestReconnectStorm(t *testing.T) {
 	n := storetest.Size(5000, 150)
 	people := town.gathers("p", n, visit{returns: true})
 	town.settles(60 * time.Second)
+	c.progress("%d came", n)
 	town.pause(2 * interval)
 	idle := town.statements()
 	begun := time.Now()
@@ -66,6 +67,7 @@ func (town *town) breaks(people crowd, idle float64) (h homecoming) {
 	h.commits = (town.commits() - commits) / float64(len(people))
 	h.refused = people.failed() - refused
 	town.settles(30 * time.Second)
+	town.progress("%d were back after %v", len(people), h.took)
 	return h
 }
 
