@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,7 +40,10 @@ type Wire struct {
 
 // DialWire connects and sends CONNECT at once when OPEN has come. A token in the query is not sent there: it goes where a
 // client of that version puts it.
-func DialWire(base string, query url.Values) (*Wire, error) {
+func DialWire(base string, query url.Values) (*Wire, error) { return DialWireBy(nil, base, query) }
+
+// DialWireBy is DialWire over a TCP connection that dial makes; nil is net.Dial.
+func DialWireBy(dial func(network, address string) (net.Conn, error), base string, query url.Values) (*Wire, error) {
 	if query.Get("EIO") == "" {
 		query.Set("EIO", "4")
 	}
@@ -52,7 +56,7 @@ func DialWire(base string, query url.Values) (*Wire, error) {
 	}
 	query.Del("token")
 	// Frames to clients are small and many clients share a process, so buffers are small too.
-	d := websocket.Dialer{HandshakeTimeout: dialTimeout, ReadBufferSize: 2048, WriteBufferSize: 512}
+	d := websocket.Dialer{NetDial: dial, HandshakeTimeout: dialTimeout, ReadBufferSize: 2048, WriteBufferSize: 512}
 	conn, resp, err := d.Dial(strings.Replace(base, "http", "ws", 1)+"/socket.io/?"+query.Encode(), header)
 	if err != nil {
 		if resp != nil {

@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"sync/atomic"
@@ -132,15 +133,24 @@ func (n *node) epoch() (epoch int64, state string) {
 // metric returns the value of a metric without labels.
 func (n *node) metric(name string) float64 {
 	n.t.Helper()
-	a, err := servertest.Call(n.ctx, "GET", n.base+"/metrics", nil)
+	v, err := n.reads(name)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	v, ok := servertest.Metric(string(a.Body), name)
-	if !ok {
-		n.t.Fatalf("there is no metric %s", name)
-	}
 	return v
+}
+
+// reads is metric for any goroutine.
+func (n *node) reads(metric string) (float64, error) {
+	a, err := servertest.Call(n.ctx, "GET", n.base+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	v, ok := servertest.Metric(string(a.Body), metric)
+	if !ok {
+		return 0, fmt.Errorf("there is no metric %s", metric)
+	}
+	return v, nil
 }
 
 // status returns that of a GET, 0 when nobody answers.

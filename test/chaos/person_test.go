@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -21,10 +22,14 @@ type visit struct {
 	to               func() []string // addresses, tried in turn as by a balancer; nil: those of all nodes
 	returns          bool            // comes back by itself whenever the transport ends, as stock clients do
 	query            [][2]string     // more of the handshake
+	dials            dialer          // makes the TCP connection; nil: as usual
 
 	// hear is told every event, by the person's own goroutine and before the person's counts change.
 	hear func(p *person, event string, args []json.RawMessage)
 }
+
+// dialer makes a TCP connection, as net.Dial.
+type dialer func(network, address string) (net.Conn, error)
 
 // person is one client of a town. Methods are safe for concurrent use.
 type person struct {
@@ -187,7 +192,7 @@ func (p *person) dial() (link *clienttest.Wire, err error) {
 		for _, kv := range p.query {
 			q.Set(kv[0], kv[1])
 		}
-		link, err = clienttest.DialWire(base, q)
+		link, err = clienttest.DialWireBy(p.dials, base, q)
 		status, _ := errors.AsType[*clienttest.StatusError](err)
 		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) && (status == nil || status.Status != http.StatusServiceUnavailable) {
 			return link, err
