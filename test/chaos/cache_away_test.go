@@ -46,7 +46,7 @@ func redisAway(t *testing.T, f fault) {
 	people := town.gathers("stays", storetest.Size(500, 30), visit{})
 	near, far := town.watchers(here), town.watchers(there)
 	all := people.and(near, far)
-	samples := storetest.Size(1000, 50)
+	samples := storetest.Size(1000, 100)
 	w := town.watches()
 	w.stay(all.keys())
 	before := &pushes{near: near, far: far, from: here}

@@ -22,7 +22,7 @@ type linksOf func(n *node) *link
 func toRows(n *node) *link  { return n.rows }
 func toCache(n *node) *link { return n.cache }
 
-// refused breaks a line of each of the nodes, all of them when none are named.
+// refused breaks a line of every node.
 func refused(of linksOf) fault { return fault{"refused", broken(of, (*link).refuse)} }
 
 // blackHoled lets nothing through, and says nothing.

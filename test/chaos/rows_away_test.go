@@ -124,16 +124,16 @@ func (o *outage) runs(lasts time.Duration) {
 	end := o.begun.Add(lasts)
 	for i := 0; time.Now().Before(end); i++ {
 		n := o.town.nodes[i%len(o.town.nodes)]
-		o.all.Go(func() { o.reads1(n, i) })
-		o.all.Go(func() { o.writes1(n, i) })
+		o.all.Go(func() { o.read(n, i) })
+		o.all.Go(func() { o.write(n, i) })
 		if now := time.Now(); now.After(noticed) && now.Before(end.Add(-time.Second)) {
-			o.all.Go(func() { o.knocks1(n, i) })
+			o.all.Go(func() { o.knock(n, i) })
 		}
 		o.town.waits(100 * time.Millisecond)
 	}
 }
 
-func (o *outage) knocks1(n *node, i int) {
+func (o *outage) knock(n *node, i int) {
 	link, err := clienttest.DialWire(n.base, url.Values{"userId": {fmt.Sprintf("knocks-%d", i)}})
 	if err == nil {
 		link.Vanish()
@@ -156,7 +156,7 @@ func waitsFor(h http.Header) bool {
 	return err == nil && seconds > 0
 }
 
-func (o *outage) reads1(n *node, i int) {
+func (o *outage) read(n *node, i int) {
 	begun := time.Now()
 	status := n.status(fmt.Sprintf("/api/v1/conferences/room-%d/tree", i%rooms))
 	o.mu.Lock()
@@ -171,8 +171,8 @@ func (o *outage) reads1(n *node, i int) {
 	}
 }
 
-// writes1 writes one thing of three kinds, whose traces say how much of it was done.
-func (o *outage) writes1(n *node, i int) {
+// write writes one thing of three kinds, whose traces say how much of it was done.
+func (o *outage) write(n *node, i int) {
 	var method, path string
 	var body any
 	switch i % 3 {
