@@ -80,19 +80,29 @@ func TestSlowClients(t *testing.T) {
 	c.says(len(resuming), fmt.Sprintf("trees collapse: of %d that flowed at most half comes, the latest to everybody", flowed), fmt.Sprintf("%d came, %d have an old one", got, resuming.behind(beside)), latest && got <= flowed/2)
 	c.none(stopped, stopped-resuming.in()-stuck.in(), "closed because of trees alone:")
 
+	resuming.vanish() // their narrow lines cost the machine more than the service does
+
 	var fed time.Duration
 	pushed := town.overfeeds(n, stuck, func() { fed = u.p99(time.Duration(storetest.Size(20, 6)) * time.Second) })
 	rest, peak := memory()
-	bound := float64(stopped*budget + breath)
+	bound := float64(2*len(stuck)*budget + breath) // the collector lets a heap double before it looks
 	c.says(len(stuck), "closed when more waits than may", fmt.Sprintf("%d, by %d KiB each", int(n.metric("rollcall_slow_clients_total")), pushed>>10), int(n.metric("rollcall_slow_clients_total")) == len(stuck))
-	c.says(stopped, fmt.Sprintf("memory of the server grows by no more than %d MiB", int(bound)>>20), fmt.Sprintf("%.0f -> %.0f MiB", rest/(1<<20), peak/(1<<20)), peak-rest <= bound)
+	c.says(len(stuck), fmt.Sprintf("memory of the server grows by no more than twice %d KiB each, and %d MiB", budget>>10, breath>>20), fmt.Sprintf("%.0f -> %.0f MiB", rest/(1<<20), peak/(1<<20)), peak-rest <= bound)
 	thaw()
 	back := town.waitsFor(30*time.Second, func() bool { return stuck.stays() == 2*len(stuck) && stuck.in() == len(stuck) })
 	c.says(len(stuck), "stranded 0", fmt.Sprint(len(stuck)-stuck.in()), back)
-	quiet = max(quiet, u.p99(time.Duration(storetest.Size(10, 3))*time.Second)) // what else the machine does must meet both
-	c.progress("p99 while trees flow %v, while more is sent than may wait %v", under, fed)
-	c.feels(others, quiet, max(under, fed))
+	stuck.vanish()
+	after := u.p99(time.Duration(storetest.Size(10, 3)) * time.Second)
+	c.progress("p99 %v, while trees flow %v, while more is sent than may wait %v, afterwards %v", quiet, under, fed, after)
+	c.feels(others, max(quiet, after), max(under, fed)) // what else the machine does must meet both
 	c.none(others, others-honest.in()-beside.in(), "others dropped:")
+}
+
+// vanish lets all of them go without a word, for good.
+func (c crowd) vanish() {
+	for _, p := range c {
+		p.vanish()
+	}
 }
 
 // behind counts those whose tree is older than the newest that somebody of their room has.

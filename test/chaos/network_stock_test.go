@@ -14,7 +14,8 @@ import (
 func TestStockClients(t *testing.T) {
 	beside(t)
 	c := begin(t, networkSection, "stock clients (2.5, 4.8) through an outage of the database, a drain, a node's death, a slow-client close")
-	town := found(c, 2, func(*paces) settings {
+	town := found(c, 2, func(p *paces) settings {
+		p.pingTimeout = 2 * time.Minute // a client that does not read is closed for what waits, not for its silence
 		return settings{"database.timeout": "1s", "socket.max_queue_bytes": "300000"}
 	})
 	base, driver := town.balances(), clienttest.Start(t)
