@@ -186,7 +186,7 @@ func (p *program) rules() {
 		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall, Cluster: p.cluster,
 		AutoCreate: c.Conference.AutoCreate, MaxTreeBytes: c.Conference.MaxTreeBytes, PushMinInterval: c.Conference.PushMinInterval,
 		PollInterval: c.Cluster.PollInterval, DetailMax: c.Presence.DetailMax, LogTree: c.Notice.LogTree,
-		Grace: c.Presence.Grace, Auth: p.locks.tokens != nil, OpenConferences: c.Auth.OpenConferences, MembersURL: c.Meeting.MembersURL,
+		Grace: c.Presence.Grace, Auth: p.locks.tokens != nil, OpenConferences: c.Auth.OpenConferences, MembersURL: c.Meeting.MembersURL, Away: func() bool { return p.health.admits() != nil },
 		Net: p.net, Log: p.log, Metrics: p.registry,
 	})
 	p.messages = message.New(message.Config{

@@ -92,17 +92,21 @@ func (h *House) Versions(conferenceID string) (tree, roster int64) {
 
 // Tree returns the newest committed tree and its version. When the database is away it is the one in memory, if any.
 func (h *House) Tree(ctx context.Context, conferenceID string) (json.RawMessage, int64, error) {
-	s, err := h.look(ctx, conferenceID)
-	if fault.Is(err, fault.Unavailable) {
-		h.mu.Lock()
-		k := h.keepers[conferenceID]
-		h.mu.Unlock()
-		if k != nil && k.snapshot() != nil {
-			s, err = k.snapshot(), nil
-		}
+	h.mu.Lock()
+	k := h.keepers[conferenceID]
+	h.mu.Unlock()
+	var s *snapshot
+	if k != nil {
+		s = k.snapshot()
 	}
-	if err != nil {
-		return nil, 0, err
+	if s == nil || h.Away == nil || !h.Away() { // else nobody waits for what is known not to answer
+		fresh, err := h.look(ctx, conferenceID)
+		switch {
+		case err == nil:
+			s = fresh
+		case s == nil || !fault.Is(err, fault.Unavailable):
+			return nil, 0, err
+		}
 	}
 	return s.tree(), s.versions.Tree, nil
 }

@@ -49,7 +49,7 @@ type Hall interface {
 	EndSession(sessionID, reason string)
 }
 
-// Config is what a House needs. All of it is required but Cluster, Webhooks, MembersURL, Client and Net, and the durations and
+// Config is what a House needs. All of it is required but Cluster, Webhooks, MembersURL, Client, Away and Net, and the durations and
 // LogTree, which have defaults in the configuration of the program.
 type Config struct {
 	DB       *store.DB
@@ -70,6 +70,7 @@ type Config struct {
 	OpenConferences bool          // who comes by the members list may enter where nobody is registered
 	MembersURL      string        // asked for members of conferences that have none; with {conferenceId} and {userId}; "": nobody is asked
 	Client          *http.Client  // for MembersURL; nil: one of our own
+	Away            func() bool   // whether the database is known not to answer; it does not wait. Nil: nobody knows
 
 	Net     *rescue.Net // catches panics of the background; nil: one of its own
 	Log     *slog.Logger

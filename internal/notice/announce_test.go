@@ -14,7 +14,6 @@ import (
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
-	"rollcall/internal/id"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 	migrations "rollcall/sql"
@@ -307,22 +306,6 @@ func TestDatabaseAway(t *testing.T) {
 	if said := announce(t, n, s); len(said) != 1 {
 		t.Fatalf("said: %+v", said)
 	}
-}
-
-// The connection dies after the transaction was committed and before its answer came. What is in the log was committed
-// and must be said, as nobody would say it later; what is not there is still due.
-func TestLostAnswerToCommit(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		n := open(db, time.Minute)
-		said := change(t, n, true, 1)
-		lost := fault.Away(errors.New("connection reset"))
-		if err := (table{db}).outcome(t.Context(), lost, []Entry{{ID: said[0].ID}}); err != nil {
-			t.Errorf("committed: %v", err)
-		}
-		if err := (table{db}).outcome(t.Context(), lost, []Entry{{ID: id.New()}}); !errors.Is(err, lost) {
-			t.Errorf("not committed: %v", err)
-		}
-	})
 }
 
 // Two changes of one user in one call: the later one counts.

@@ -106,6 +106,17 @@ func complete(p Posting) (Posting, error) {
 	return p, nil
 }
 
+// isLogged finds out whether a transaction that wrote a row of the log was committed.
+func isLogged(db *store.DB, noticeID string) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		var count int64
+		err := db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+			return tx.Model(&noticeRow{}).Where("id = ?", noticeID).Count(&count).Error
+		})
+		return count > 0, err
+	}
+}
+
 // writeAll writes postings, and has the letters of those that are fresh posted.
 func (p *poster) writeAll(ctx context.Context, tx *gorm.DB, list []Posting) ([]Posted, error) {
 	all, err := writePostings(tx, list)
@@ -116,6 +127,7 @@ func (p *poster) writeAll(ctx context.Context, tx *gorm.DB, list []Posting) ([]P
 	for i, posting := range list {
 		if all[i].Fresh {
 			letters = append(letters, posting.Letters...)
+			store.Witness(ctx, isLogged(p.db, all[i].ID))
 		}
 	}
 	if len(letters) > 0 {

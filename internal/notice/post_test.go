@@ -351,23 +351,6 @@ func TestRecallUnknown(t *testing.T) {
 	})
 }
 
-// When the answer to COMMIT is lost, what was posted is looked for, so that nobody is told that it failed.
-func TestPostLostAnswer(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		n := open(db, time.Minute)
-		running(t, n)
-		posted := post(t, n, Posting{Entry: to(anna)})
-		for _, c := range []struct {
-			all  []Posted
-			want bool
-		}{{nil, false}, {[]Posted{{posted.ID, false}, posted}, true}, {[]Posted{{posted.ID, false}}, false}, {[]Posted{{id.New(), true}, posted}, false}} {
-			if got := n.poster.committed(c.all); got != c.want {
-				t.Errorf("%+v: %v", c.all, got)
-			}
-		}
-	})
-}
-
 // A transaction takes what waits up to its bounds, in order, and what was too much for it begins the next.
 func TestGather(t *testing.T) {
 	p := newPoster(Config{})

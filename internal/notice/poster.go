@@ -183,25 +183,7 @@ func (p *poster) write(ctx context.Context, batch []*waiter) (all []Posted, err 
 		all, err = p.writeAll(ctx, tx, list)
 		return err
 	})
-	if fault.Is(err, fault.Unavailable) && p.committed(all) {
-		return all, nil
-	}
 	return all, err
-}
-
-// committed reports whether a transaction whose answer to COMMIT was lost did happen: then its first row is there.
-func (p *poster) committed(all []Posted) bool {
-	for _, posted := range all {
-		if !posted.Fresh {
-			continue
-		}
-		var count int64
-		err := p.db.Read(context.Background(), func(_ context.Context, tx *gorm.DB) error { // bounded by the store
-			return tx.Model(&noticeRow{}).Where("id = ?", posted.ID).Count(&count).Error
-		})
-		return err == nil && count > 0
-	}
-	return false
 }
 
 func (p *poster) after(posting Posting, posted Posted) {

@@ -10,7 +10,6 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"rollcall/internal/fault"
 	"rollcall/internal/store"
 )
 
@@ -227,9 +226,7 @@ func (t table) look(ctx context.Context, pairs []pair) (rows map[pair]standing, 
 }
 
 func (t table) settle(ctx context.Context, pairs []pair, fn func(context.Context, map[pair]standing) ([]standing, []Entry, error)) error {
-	var logged []Entry
-	err := t.db.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		logged = nil
+	return t.db.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		locked := tx
 		if t.db.Dialect() == store.MySQL { // SQLite has one writer at a time
 			locked = tx.Clauses(clause.Locking{Strength: "UPDATE"}).Session(&gorm.Session{})
@@ -242,28 +239,14 @@ func (t table) settle(ctx context.Context, pairs []pair, fn func(context.Context
 		if err != nil {
 			return err
 		}
-		logged = entries
+		if len(entries) > 0 {
+			store.Witness(ctx, isLogged(t.db, entries[0].ID))
+		}
 		if err := saveStandings(tx, changed); err != nil {
 			return err
 		}
 		return insert(tx, entries)
 	})
-	return t.outcome(ctx, err, logged)
-}
-
-// outcome returns nil instead of err when err is a lost answer to COMMIT: then the first of the entries is in the log.
-func (t table) outcome(ctx context.Context, err error, logged []Entry) error {
-	if !fault.Is(err, fault.Unavailable) || len(logged) == 0 {
-		return err
-	}
-	var count int64
-	unknown := t.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		return tx.Model(&noticeRow{}).Where("id = ?", logged[0].ID).Count(&count).Error
-	})
-	if unknown == nil && count > 0 {
-		return nil
-	}
-	return err
 }
 
 func readStandings(tx *gorm.DB, pairs []pair) (map[pair]standing, error) {

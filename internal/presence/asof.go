@@ -52,7 +52,7 @@ func (r *Roster) fill(people []person, at int64, limit int) {
 	for _, w := range people {
 		e, came := w.at(at)
 		switch {
-		case w.member && w.Excused:
+		case w.member && bool(w.Excused):
 			r.Excused++
 		case w.member:
 			r.Expected++
@@ -78,7 +78,7 @@ func (r *Roster) fill(people []person, at int64, limit int) {
 
 // at returns what was to be said of somebody at a moment behind which nothing is known of him, and when he had come.
 func (w person) at(at int64) (e Entry, came int64) {
-	e = Entry{UserID: w.UserID, UserName: w.name(), Role: w.Role, Attrs: attributes(w.Attrs), State: Absent, Member: w.member, Excused: w.Excused}
+	e = Entry{UserID: w.UserID, UserName: w.name(), Role: w.role(w.member), Attrs: attributes(w.Attrs), State: Absent, Member: w.member, Excused: bool(w.Excused)}
 	if w.Excused {
 		e.State = Excused
 	}

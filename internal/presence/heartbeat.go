@@ -28,7 +28,9 @@ func (p *Presence) heartbeat(ctx context.Context) error {
 		}
 		if now := time.Now(); now.Sub(beaten) >= p.cfg.Heartbeat {
 			beaten = now
-			_ = p.round(ctx, "send heartbeat", p.beat)
+			if p.round(ctx, "send heartbeat", p.beat) != nil {
+				others.blink() // while it cannot write, others cannot either, and their silence says nothing
+			}
 		}
 		_ = p.round(ctx, "watch other nodes", func(ctx context.Context) error { return p.watch(ctx, &others) })
 		select {
@@ -73,6 +75,7 @@ func (p *Presence) watch(ctx context.Context, w *watch) error {
 	}
 	for _, n := range w.look(rows, time.Now()) {
 		if err := p.claim(ctx, n); err != nil {
+			w.blink()
 			return err
 		}
 	}

@@ -139,7 +139,7 @@ func memberRows(conf string, members []Member) ([]memberRow, error) {
 		if err := checkName(m.Name); err != nil {
 			return nil, err
 		}
-		rows[i] = memberRow{ConferenceID: conf, UserID: m.UserID, Name: m.Name, Role: m.Role, Sort: m.Sort, Excused: m.Excused}
+		rows[i] = memberRow{ConferenceID: conf, UserID: m.UserID, Name: m.Name, Role: m.Role, Sort: m.Sort, Excused: flag(m.Excused)}
 		if m.Role == "" {
 			rows[i].Role = "member"
 		}

@@ -69,7 +69,7 @@ type entryRow struct {
 	UserID     string
 	Role       string
 	Attrs      *string
-	Excused    bool
+	Excused    flag
 	Place      int64 // sort of a member, arrival of a guest
 	State      State
 	Since      int64
@@ -138,9 +138,17 @@ func (l listing) guests(tx *gorm.DB, limit int) (rows []entryRow, err error) {
 	return rows, nil
 }
 
+// role is that of a member, or what the token of a guest says of him.
+func (r entryRow) role(member bool) string {
+	if !member && r.Role == "" {
+		return ""
+	}
+	return role(r.Role)
+}
+
 func (r entryRow) entry(member bool) Entry {
 	e := Entry{
-		UserID: r.UserID, Role: r.Role, Attrs: attributes(r.Attrs), State: r.State, Since: r.Since, Member: member, Excused: r.Excused,
+		UserID: r.UserID, Role: r.role(member), Attrs: attributes(r.Attrs), State: r.State, Since: r.Since, Member: member, Excused: bool(r.Excused),
 		UserName: r.ShownName,
 	}
 	if r.State.here() {

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"database/sql/driver"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -118,14 +119,46 @@ type memberRow struct {
 	Role         string
 	Attrs        *string
 	Sort         int64
-	Excused      bool
+	Excused      flag
 }
 
 // TableName is for gorm.
 func (memberRow) TableName() string { return "conference_members" }
 
 func (r memberRow) member() Member {
-	return Member{UserID: r.UserID, Name: r.Name, Role: r.Role, Attrs: attributes(r.Attrs), Sort: r.Sort, Excused: r.Excused}
+	return Member{UserID: r.UserID, Name: r.Name, Role: role(r.Role), Attrs: attributes(r.Attrs), Sort: r.Sort, Excused: bool(r.Excused)}
+}
+
+// flag is a column that others may write as well: anything but 0 is true.
+type flag bool
+
+// Scan implements sql.Scanner.
+func (f *flag) Scan(column any) error {
+	switch v := column.(type) {
+	case int64:
+		*f = v != 0
+	case bool:
+		*f = flag(v)
+	case []byte:
+		*f = string(v) != "0"
+	case string:
+		*f = v != "0"
+	default:
+		*f = false
+	}
+	return nil
+}
+
+// Value implements driver.Valuer.
+func (f flag) Value() (driver.Value, error) { return bool(f), nil }
+
+// role reads a column that others may write as well: what nobody knows is a member.
+func role(column string) string {
+	switch column {
+	case "host", "observer":
+		return column
+	}
+	return "member"
 }
 
 // attributes reads a column that others may write as well: what is not JSON is left out.

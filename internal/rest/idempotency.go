@@ -120,12 +120,22 @@ func once[B any](ctx context.Context, d *Door, k key, handle func(context.Contex
 		if out, err = handle(ctx); err != nil {
 			return err
 		}
-		return keep(tx, k, out.Status, out.Body)
+		text, err := keep(tx, k, out.Status, out.Body)
+		store.Witness(ctx, func(ctx context.Context) (bool, error) { return d.answered(ctx, k, kept.CreatedAt, text) })
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// answered reports whether the row of a key is the one that was made at a time and has this answer, and not that of the same request
+// to another node.
+func (d *Door) answered(ctx context.Context, k key, at int64, answer string) (bool, error) {
+	var row keyRow
+	err := d.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error { return tx.Where("id = ?", k.id).Limit(1).Find(&row).Error })
+	return row.CreatedAt == at && row.Answer == answer, err
 }
 
 // claim makes the row of a key, or returns the one that is there. A node that makes the same row holds its lock until
@@ -135,10 +145,12 @@ func claim(tx *gorm.DB, k key) (kept keyRow, fresh bool, err error) {
 	if err := tx.Where("id = ? AND created_at < ?", k.id, now.Add(-keyLifetime).UnixMilli()).Delete(&keyRow{}).Error; err != nil {
 		return keyRow{}, false, unlessHeld("forget old idempotency key", err)
 	}
-	err = tx.Create(&keyRow{ID: k.id, BodyDigest: k.digest, CreatedAt: now.UnixMilli()}).Error
+	kept = keyRow{ID: k.id, BodyDigest: k.digest, CreatedAt: now.UnixMilli()}
+	err = tx.Create(&kept).Error
 	if err == nil {
-		return keyRow{}, true, nil
+		return kept, true, nil
 	}
+	kept = keyRow{}
 	if !store.Duplicate(err) {
 		return keyRow{}, false, unlessHeld("claim idempotency key", err)
 	}
@@ -155,17 +167,17 @@ func unlessHeld(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// keep stores the answer in the row that claim made.
-func keep(tx *gorm.DB, k key, status int, body any) error {
+// keep stores the answer in the row that claim made, and returns its text.
+func keep(tx *gorm.DB, k key, status int, body any) (answer string, err error) {
 	text, err := rawjson.Encode(body)
 	if err != nil {
-		return fmt.Errorf("encode answer: %w", err)
+		return "", fmt.Errorf("encode answer: %w", err)
 	}
 	err = tx.Model(&keyRow{}).Where("id = ?", k.id).Updates(map[string]any{"status": status, "answer": string(text)}).Error
 	if err != nil {
-		return fmt.Errorf("keep answer: %w", err)
+		return "", fmt.Errorf("keep answer: %w", err)
 	}
-	return nil
+	return string(text), nil
 }
 
 // again makes the answer anew from its row.

@@ -107,11 +107,19 @@ func (l lines) encoded(by parser.Parser, p *packet.Packet, binary bool) (types.B
 // connections, and so runs when nothing that arrives can be lost any more.
 func (d *Door) listen(args ...any) {
 	defer d.Net.Catch("listen to a connection")
-	if conn, ok := args[0].(engine.Socket); ok {
-		if t, ok := conn.Transport().(*webSocket); ok {
-			t.start()
-		}
+	conn, ok := args[0].(engine.Socket)
+	if !ok {
+		return
 	}
+	if t, ok := conn.Transport().(*webSocket); ok {
+		t.start()
+	}
+	// The library's own timeout for CONNECT closes politely: with a heartbeat on its way at that moment it waits for what never comes.
+	d.Net.After(d.ConnectTimeout, "end a silent connection", func() {
+		if d.hall.holder(conn.Id()) == nil {
+			conn.Close(true)
+		}
+	})
 }
 
 // flooded tells of a client that goes on sending more than it may and is disconnected, once in a while: who floods comes back.

@@ -17,8 +17,9 @@ type txKey struct{}
 
 // transaction is the one that a context carries, and what is to be done once it is committed.
 type transaction struct {
-	tx    *gorm.DB
-	after []func()
+	tx      *gorm.DB
+	after   []func()
+	witness func(ctx context.Context) (bool, error) // nil: nobody can tell whether it was committed
 }
 
 // Write runs fn in one transaction and commits it. Within a transaction of ctx it joins that one instead. fn
@@ -43,7 +44,7 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB
 			own = fn(context.WithValue(ctx, txKey{}, &t), tx)
 			return own
 		}, &sql.TxOptions{Isolation: d.isolation(sql.LevelReadCommitted)})
-		if err == nil {
+		if err == nil || own == nil && away(err) && d.happened(ctx, t.witness) {
 			d.transactions.Add(1)
 			for _, f := range t.after {
 				f()
@@ -55,6 +56,32 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB
 		}
 	}
 	return translate(err)
+}
+
+// Witness says how to find out, on another connection, whether the transaction that ctx carries was committed: Write asks f when
+// the answer to COMMIT is lost, and if it was, does what AfterCommit was given and returns nil. The last witness counts. Without a
+// transaction it does nothing.
+func Witness(ctx context.Context, f func(ctx context.Context) (committed bool, err error)) {
+	if t, ok := ctx.Value(txKey{}).(*transaction); ok {
+		t.witness = f
+	}
+}
+
+// happened asks a witness until he can tell, for as long as a transaction may take.
+func (d *DB) happened(ctx context.Context, witness func(context.Context) (bool, error)) bool {
+	if witness == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.timeout)
+	defer cancel()
+	for try := 1; ; try++ {
+		if yes, err := witness(Outside(ctx)); err == nil {
+			return yes
+		}
+		if !pause(ctx, min(try, attempts)) {
+			return false
+		}
+	}
 }
 
 // AfterCommit calls f once the transaction that ctx carries is committed, and never if it is rolled back.

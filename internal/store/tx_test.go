@@ -289,3 +289,42 @@ func TestSlowStatementEnds(t *testing.T) {
 		})
 	}
 }
+
+// The connection ends at the COMMIT, so that nobody hears whether it was committed. A witness finds out: if it was, the caller is not
+// told that it failed, and what was to be done behind the commit is done; nobody did it before, and no client was told of what is there.
+func TestWitness(t *testing.T) {
+	db := storetest.Open(t, store.MySQL)
+	for name, c := range map[string]struct {
+		says bool
+		err  error // the first time that he is asked
+		want bool
+	}{"committed": {true, nil, true}, "not committed": {false, nil, false}, "asked twice": {true, errors.New("away"), true}} {
+		t.Run(name, func(t *testing.T) {
+			var told, asked int
+			err := db.Write(t.Context(), func(ctx context.Context, tx *gorm.DB) error {
+				store.AfterCommit(ctx, func() { told++ })
+				store.Witness(ctx, func(ctx context.Context) (bool, error) {
+					if store.InTransaction(ctx) {
+						t.Error("asked within the transaction that is gone")
+					}
+					if asked++; asked == 1 && c.err != nil {
+						return false, c.err
+					}
+					return c.says, nil
+				})
+				if err := add(ctx, db, name); err != nil {
+					return err
+				}
+				var me int64
+				if err := tx.Raw("SELECT CONNECTION_ID()").Scan(&me).Error; err != nil {
+					return err
+				}
+				_, err := db.SQL().ExecContext(t.Context(), "KILL ?", me)
+				return err
+			})
+			if (err == nil) != c.want || (told == 1) != c.want || asked == 0 {
+				t.Errorf("%v, told %d times, asked %d times", err, told, asked)
+			}
+		})
+	}
+}

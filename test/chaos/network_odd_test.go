@@ -16,8 +16,8 @@ import (
 	"rollcall/internal/storetest"
 )
 
-// opens opens a WebSocket and reads OPEN; no CONNECT is sent.
-func opens(base string, query url.Values) (*websocket.Conn, error) {
+// opensSession opens a WebSocket and reads OPEN; no CONNECT is sent.
+func opensSession(base string, query url.Values) (*websocket.Conn, error) {
 	query.Set("EIO", "4")
 	query.Set("transport", "websocket")
 	d := websocket.Dialer{HandshakeTimeout: 30 * time.Second, ReadBufferSize: 512, WriteBufferSize: 512}
@@ -64,7 +64,7 @@ func TestOddPackets(t *testing.T) {
 	visits := storetest.Size(10_000, 400)
 	var sent, failed atomic.Int64
 	parallel(visits, 16, func(i int) {
-		conn, err := opens(n.base, url.Values{"userId": {fmt.Sprintf("odd-%d", i%50)}, "conferenceId": {fmt.Sprintf("room-%d", i%rooms)}})
+		conn, err := opensSession(n.base, url.Values{"userId": {fmt.Sprintf("odd-%d", i%50)}, "conferenceId": {fmt.Sprintf("room-%d", i%rooms)}})
 		if err != nil {
 			failed.Add(1)
 			return
@@ -130,7 +130,7 @@ func TestSilentHandshakes(t *testing.T) {
 				})
 				return
 			}
-		} else if conn, err := opens(node.base, url.Values{}); err == nil {
+		} else if conn, err := opensSession(node.base, url.Values{}); err == nil {
 			opened := time.Now()
 			waiting.Go(func() {
 				defer conn.Close()

@@ -43,8 +43,8 @@ func strains() []strain {
 	}
 }
 
-// counts are what the server counts for everybody, which is enough to see that something happened.
-func (town *town) counts() map[string]int {
+// tallies are what the server counts for everybody, which is enough to see that something happened.
+func (town *town) tallies() map[string]int {
 	status := func(name string) int {
 		return town.count("SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = ?", name)
 	}
@@ -140,13 +140,13 @@ func strained(t *testing.T, s strain) {
 	}
 	callers := town.callersFor(users, false)
 	town.eventually(10*time.Second, "notices are posted", func() bool { return callers.count() >= callersAtOnce })
-	before, repeated := town.counts(), callers.repeated()
+	before, repeated := town.tallies(), callers.repeated()
 	undo := s.does(town)
 	town.pause(s.lasts)
 	felt := callers.repeated() - repeated
 	undo()
 	if s.bites != nil {
-		felt = s.bites(before, town.counts())
+		felt = s.bites(before, town.tallies())
 	}
 	callers.end()
 	n, begun := callers.count(), time.Now()
