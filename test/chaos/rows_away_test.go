@@ -114,8 +114,8 @@ type outage struct {
 	done                  map[string]bool // what was written, by number, and whether the answer said so
 	other                 map[string]int  // answers to writes that are neither
 	unread                map[string]int  // answers to reads that are not good
-	slowestRead, slowest  time.Duration // of what was asked since nodes must have noticed, and of all writes
-	firstReads            time.Duration // the slowest before that
+	slowestRead, slowest  time.Duration   // of what was asked since nodes must have noticed, and of all writes
+	firstReads            time.Duration   // the slowest before that
 	halfTree, halfMembers int
 }
 
