@@ -246,7 +246,7 @@ func (o *outage) says(c *trial) {
 	n, evidence := o.undone()
 	c.says(len(o.done), "writes that are done by half, or not as was said 0", fmt.Sprintf("%d%s", n, evidence), n == 0)
 	c.says(o.reads, "trees read from memory: all, within 1s once nodes have noticed", fmt.Sprintf("%v failed, slowest %v, before %v", o.unread, o.slowestRead.Round(10*time.Millisecond), o.firstReads.Round(10*time.Millisecond)),
-		len(o.unread) == 0 && o.slowestRead <= time.Second && o.firstReads <= rowsTimeout()+time.Second)
+		len(o.unread) == 0 && o.slowestRead <= time.Duration(storetest.Size(1, 3))*time.Second && o.firstReads <= rowsTimeout()+time.Duration(storetest.Size(1, 3))*time.Second)
 }
 
 // The database is away from one node only. That one cannot say that it lives, so the others call it dead.
