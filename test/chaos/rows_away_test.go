@@ -108,15 +108,14 @@ type outage struct {
 	begun time.Time
 	all   sync.WaitGroup
 
-	mu                    sync.Mutex // guards the rest
-	knocks, let, later    int        // handshakes since nodes must have noticed: all of them, let in, not answered with 503
-	writes, reads         int
-	done                  map[string]bool // what was written, by number, and whether the answer said so
-	other                 map[string]int  // answers to writes that are neither
-	unread                map[string]int  // answers to reads that are not good
-	slowestRead, slowest  time.Duration   // of what was asked since nodes must have noticed, and of all writes
-	firstReads            time.Duration   // the slowest before that
-	halfTree, halfMembers int
+	mu                   sync.Mutex // guards the rest
+	knocks, let, later   int        // handshakes since nodes must have noticed: all of them, let in, not answered with 503
+	writes, reads        int
+	done                 map[string]bool // what was written, by number, and whether the answer said so
+	other                map[string]int  // answers to writes that are neither
+	unread               map[string]int  // answers to reads that are not good
+	slowestRead, slowest time.Duration   // of what was asked since nodes must have noticed, and of all writes
+	firstReads           time.Duration   // the slowest before that
 }
 
 // runs asks all the time, of all nodes in turn.
