@@ -38,14 +38,12 @@ func race(rounds, count int, ways ...func(i int)) []float64 {
 	return medians
 }
 
-// Posts without an Idempotency-Key share transactions. With one, each is committed in a transaction with its key.
-func TestPostedNoticesPerSecond(t *testing.T) {
-	s := launch(t, store.MySQL, settings{"build": "quick"})
+// posting returns what posts a notice to somebody who is away, with an Idempotency-Key unless that is "".
+func posting(t *testing.T, accepted *atomic.Int64) func(base string, i int, key string) {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: posters}}
-	var accepted atomic.Int64
-	post := func(i int, key string) {
+	return func(base string, i int, key string) {
 		body := fmt.Sprintf(`{"to":{"users":["user%d"]},"body":"hi"}`, i%posters)
-		req, err := http.NewRequest("POST", s.base+"/api/v1/notices", bytes.NewReader([]byte(body)))
+		req, err := http.NewRequest("POST", base+"/api/v1/notices", bytes.NewReader([]byte(body)))
 		if err != nil {
 			t.Error(err)
 			return
@@ -67,8 +65,32 @@ func TestPostedNoticesPerSecond(t *testing.T) {
 		}
 		accepted.Add(1)
 	}
-	shared := func(i int) { post(i, "") }
-	alone := func(i int) { post(i, id.New()) }
+}
+
+// What it costs that there is another node: every notice is a letter to it as well, and who is there is looked up in the database.
+func TestTwoNodesNoticesPerSecond(t *testing.T) {
+	s := launch(t, store.MySQL, settings{"build": "quick"})
+	var accepted atomic.Int64
+	post := posting(t, &accepted)
+	count, rounds := storetest.Size(3200, 640), storetest.Size(9, 3)
+	alone := race(rounds, count, func(i int) { post(s.base, i, "") })
+	other := s.beside()
+	two := race(rounds, count, func(i int) { post(s.base, i, "") }, func(i int) { post([]string{s.base, other.base}[i%2], i, "") })
+	letters := func(n *server, which string) float64 { return n.metric("rollcall_cluster_letters_" + which + "_total") }
+	storetest.EventuallyWithin(t, time.Minute, func() bool {
+		return letters(s, "posted") == letters(other, "received") && letters(other, "posted") == letters(s, "received")
+	}, "letters are missing")
+	storetest.Show(t, "%d callers, medians of %d rounds of %d, clients, nodes and database on one machine: %.0f POST /notices a second at one node alone, %.0f at one of two nodes, %.0f at two",
+		posters, rounds, count, alone[0], two[0], two[1])
+}
+
+// Posts without an Idempotency-Key share transactions. With one, each is committed in a transaction with its key.
+func TestPostedNoticesPerSecond(t *testing.T) {
+	s := launch(t, store.MySQL, settings{"build": "quick"})
+	var accepted atomic.Int64
+	post := posting(t, &accepted)
+	shared := func(i int) { post(s.base, i, "") }
+	alone := func(i int) { post(s.base, i, id.New()) }
 	parallel(posters, posters, alone)
 	count, rounds := storetest.Size(3200, 640), storetest.Size(9, 5)
 	transactions := func(do func(i int)) float64 {
