@@ -102,7 +102,7 @@ func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func open(t *testing.T, db *store.DB, change ...func(*Messages)) *bench {
 	t.Helper()
 	b := &bench{t: t, hall: &fakeHall{aliases: map[string]string{}}}
-	p := presence.New(presence.Config{DB: db, Node: id.New(), Grace: 30 * time.Second, Heartbeat: 50 * time.Millisecond, Log: silent()})
+	p := presence.New(presence.Config{DB: db, Node: id.New(), Grace: 30 * time.Second, Log: silent()})
 	n := notice.New(notice.Config{DB: db, Window: time.Second, DetailMax: 200, Log: silent()})
 	w, err := webhook.New(webhook.Config{DB: db, Endpoints: []webhook.Endpoint{{URL: "http://127.0.0.1:9/", Events: []string{"notice.acked", "notice.unreached"}}}, Log: silent()})
 	if err != nil {

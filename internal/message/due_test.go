@@ -14,7 +14,7 @@ func TestScheduledAcrossRestart(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		b := open(t, db)
 		anna := b.sit("anna", "", "web")
-		at := time.Now().Add(1500 * time.Millisecond).UnixMilli()
+		at := time.Now().Add(6 * time.Second).UnixMilli() // the others open a moment after they have registered
 		sent := b.post(Notice{Users: []string{"anna", "ben"}, SendAt: at, TTL: time.Hour, RequireAck: true})
 		if want := (Sent{sent.ID, 2, 0, 2}); sent != want {
 			t.Errorf("got %+v, want %+v", sent, want)

@@ -57,6 +57,10 @@ func (h *fakeHall) Holds(session string) bool      { return session == "s1" }
 func (h *fakeHall) EndSession(session, why string) { h.note("end " + session + " " + why) }
 func (h *fakeHall) Emit(to hall.Audience, e string, a ...json.RawMessage) []hall.Socket {
 	text := e
+	if to.All && to.ConferenceID != "" {
+		h.note(e + " " + to.ConferenceID)
+		return h.Find(to)
+	}
 	for _, arg := range a {
 		text += " " + string(arg)
 	}
