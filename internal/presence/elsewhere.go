@@ -15,7 +15,7 @@ import (
 const elsewhereMost = 50_000
 
 // Elsewhere returns which sockets on other nodes have a session and belong to an audience, at most 50,000, as the database
-// knows it. Those of a node that has just died are among them until its sessions are closed; those that only watch, or are
+// knows it. Those of a node that has just died are among them until two of its heartbeats are missing; those that only watch, or are
 // nobody's, have no session. It joins the snapshot or transaction of ctx.
 func (p *Presence) Elsewhere(ctx context.Context, to hall.Audience) (list []hall.Socket, err error) {
 	if p.Alone() || !to.All && !to.Lobby && len(to.Users)+len(to.Sessions)+len(to.Aliases) == 0 {
@@ -107,7 +107,8 @@ func (p *Presence) countElsewhere(tx *gorm.DB, ops []*op) (map[string]int, error
 
 // elsewhere narrows a query to open sessions of other nodes that are left over by an audience's conditions.
 func (p *Presence) elsewhere(q *gorm.DB, to hall.Audience) *gorm.DB {
-	q = q.Where("closed_at IS NULL AND node_id <> ?", p.cfg.Node)
+	q = q.Where("closed_at IS NULL AND node_id <> ?", p.cfg.Node).
+		Where("node_id IN (SELECT id FROM nodes WHERE state = ? AND heartbeat_at > "+clock(q)+" - ?)", nodeUp, max(2*p.cfg.Heartbeat, p.cfg.NodeTimeout/2).Milliseconds())
 	if to.ConferenceID != "" || to.Lobby {
 		q = q.Where("conference_id = ?", to.ConferenceID)
 	}

@@ -48,7 +48,10 @@ func TestAloneForAWhile(t *testing.T) {
 // Sockets on other nodes are found by user, session, alias, conference and everything that narrows that; own and closed ones are not.
 func TestElsewhere(t *testing.T) {
 	db := storetest.Open(t, store.MySQL)
-	a, b := start(t, db, nil), start(t, db, func(p *Presence) { p.cfg.Node = "n2" })
+	calm := func(node string) func(*Presence) { // however slow the machine is, both live
+		return func(p *Presence) { p.cfg.Node, p.cfg.NodeTimeout = node, 20*time.Second }
+	}
+	a, b := start(t, db, calm("n1")), start(t, db, calm("n2"))
 	a.open(t, "anna")
 	anna, _ := b.open(t, "anna")
 	ben, second := b.open(t, "ben")

@@ -177,7 +177,12 @@ func TestS6PushGateway(t *testing.T) {
 		s.down()
 		s.start()
 		all(pages, "disconnect")
-		all(pages, "login", `"ok":true`) // from its own connect handler
+		all(pages, "login", `"ok":true`)                            // from its own connect handler
+		storetest.EventuallyWithin(t, 30*time.Second, func() bool { // until it is known that the process before is dead, its sockets are counted too
+			var now struct{ Sockets int }
+			s.must("GET", "/api/v1/presence/summary", nil, &now)
+			return now.Sockets == 3
+		}, "sessions of the process before are still open")
 		s.deliver(4, `{"tokens":["only a token",990017,`+string(quoted)+`],"data":"after the restart"}`)
 		all(pages, "message", `"after the restart"`)
 		two.do("close")

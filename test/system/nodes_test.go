@@ -28,8 +28,8 @@ func says(text string) func([]json.RawMessage) bool {
 // Whatever is said, changed or ended on one node reaches the sockets of the other, with Redis and, a little later, without.
 func TestTwoNodes(t *testing.T) {
 	for name, with := range map[string]settings{
-		"with Redis":    {"cluster.poll_interval": "5s", "presence.node_heartbeat": "500ms", "presence.node_timeout": "2s", "presence.grace": "1s", "socket.max_sessions_per_user": "3"},
-		"without Redis": {"cluster.poll_interval": "300ms", "redis.addr": "", "presence.node_heartbeat": "500ms", "presence.node_timeout": "2s", "presence.grace": "1s", "socket.max_sessions_per_user": "3"},
+		"with Redis":    {"cluster.poll_interval": "5s", "presence.node_heartbeat": "500ms", "presence.node_timeout": "10s", "presence.grace": "1s", "socket.max_sessions_per_user": "3"},
+		"without Redis": {"cluster.poll_interval": "300ms", "redis.addr": "", "presence.node_heartbeat": "500ms", "presence.node_timeout": "10s", "presence.grace": "1s", "socket.max_sessions_per_user": "3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := launch(t, store.MySQL, with)
