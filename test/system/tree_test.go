@@ -182,16 +182,17 @@ func TestRowsWrittenByOthers(t *testing.T) {
 		db := s.pool()
 		write := func(column, value string) {
 			t.Helper()
-			res, err := db.Exec("UPDATE conference_nodes SET "+column+" = ? WHERE conference_id = '9'", value)
-			if err == nil {
-				var n int64
-				if n, err = res.RowsAffected(); n == 0 && err == nil {
-					_, err = db.Exec("INSERT INTO conference_nodes (conference_id, "+column+") VALUES ('9', ?)", value)
+			storetest.Eventually(t, func() bool { // the service may make the row in between
+				res, err := db.Exec("UPDATE conference_nodes SET "+column+" = ? WHERE conference_id = '9'", value)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+				if n, err := res.RowsAffected(); n > 0 && err == nil {
+					return true
+				}
+				_, err = db.Exec("INSERT INTO conference_nodes (conference_id, "+column+") VALUES ('9', ?)", value)
+				return err == nil
+			}, "the row cannot be written")
 		}
 		section := func(name string) string {
 			w.mu.Lock()
