@@ -62,7 +62,7 @@ type stage struct {
 // Users come and go at random over three nodes, which are killed now and then, while others read who is there: in the database
 // and by REST of any node. Every read must fit in one order of all that happened.
 func TestLinearizable(t *testing.T) {
-	beside(t)
+	idles(t)
 	c := begin(t, presenceSection, "reads of presence fit in one order of connects, closes and deaths of nodes")
 	s := &stage{town: found(c, 3, func(p *paces) settings {
 		if !storetest.Proving() {

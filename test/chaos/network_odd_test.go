@@ -165,7 +165,7 @@ func TestSilentHandshakes(t *testing.T) {
 // A hidden tab's timers fire once a minute, and a 2.x client drives its heartbeat from one. The short form has a tenth of that, and
 // of the configured times.
 func TestHiddenTab(t *testing.T) {
-	beside(t)
+	idles(t)
 	c := begin(t, networkSection, "hidden browser tab with a 2.x client, its timer once a minute")
 	pause, with := 6*time.Second, settings{"socket.eio3_ping_interval": "2500ms", "socket.eio3_ping_timeout": "6s"}
 	if storetest.Proving() {

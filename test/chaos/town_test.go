@@ -142,6 +142,9 @@ func beside(t *testing.T) {
 	}
 }
 
+// idles lets a case that mostly waits, and whose figures are not about time, run beside others like it in the long form too.
+func idles(t *testing.T) { t.Parallel() }
+
 // addresses returns those of all nodes, beginning with the one whose turn it is: what a balancer with as many tries does.
 func (town *town) addresses() []string {
 	first := int(town.next.Add(1))
