@@ -67,21 +67,26 @@ func Witness(ctx context.Context, f func(ctx context.Context) (committed bool, e
 	}
 }
 
-// happened asks a witness until he can tell, for as long as a transaction may take.
+// happened asks a witness until he can tell, for as long as a transaction may take. That he has seen nothing counts only when he has
+// said so several times: the server may still be at the COMMIT.
 func (d *DB) happened(ctx context.Context, witness func(context.Context) (bool, error)) bool {
 	if witness == nil {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.timeout)
 	defer cancel()
-	for try := 1; ; try++ {
-		if yes, err := witness(Outside(ctx)); err == nil {
-			return yes
+	for try, denied := 1, 0; denied < attempts; try++ {
+		switch yes, err := witness(Outside(ctx)); {
+		case err == nil && yes:
+			return true
+		case err == nil:
+			denied++
 		}
 		if !pause(ctx, min(try, attempts)) {
 			return false
 		}
 	}
+	return false
 }
 
 // AfterCommit calls f once the transaction that ctx carries is committed, and never if it is rolled back.
