@@ -78,6 +78,7 @@ func TestJoinStorm(t *testing.T) {
 		for i := range people {
 			sockets[i] = b.arrive(fmt.Sprint("u", i), "", "web")
 		}
+		storetest.EventuallyWithin(t, time.Minute, func() bool { return b.arrivals.queue.len() == 0 }, "arrivals wait") // SQLite takes as long as the disk does
 		for i := 0; i < 500; i += 100 {
 			b.hears(sockets[i], "push_message", 1)
 		}
