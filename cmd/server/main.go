@@ -22,9 +22,22 @@ import (
 var version = "0.1.0-dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(run(untilSignalled(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// untilSignalled returns a context that ends with the first SIGINT or SIGTERM; the second ends the process at once. It is one channel for
+// both: with signal.NotifyContext a second signal that comes before the first has been seen to is lost.
+func untilSignalled() context.Context {
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		os.Exit(1)
+	}()
+	return ctx
 }
 
 const usage = `rollcall: presence and notices for meeting rooms

@@ -5,11 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-sql-driver/mysql"
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
-	"rollcall/internal/id"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -25,15 +23,8 @@ type guest struct {
 func newGuest(t *testing.T) *guest {
 	t.Helper()
 	c := storetest.DSN(t, store.MySQL)
-	g := &guest{t: t, admin: storetest.OpenConfig(t, c), name: "guest_" + strings.ToLower(id.New())[10:]}
-	dsn, err := mysql.ParseDSN(c.DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.order("CREATE USER '" + g.name + "'@'%' IDENTIFIED BY 'one'")
-	t.Cleanup(func() { _, _ = g.admin.SQL().Exec("DROP USER '" + g.name + "'@'%'") }) // it would outlive the database
-	g.order("GRANT ALL ON " + dsn.DBName + ".* TO '" + g.name + "'@'%'")
-	dsn.User, dsn.Passwd = g.name, "one"
+	dsn := storetest.Guest(t, c, "one")
+	g := &guest{t: t, admin: storetest.OpenConfig(t, c), name: dsn.User}
 	c.DSN = dsn.FormatDSN()
 	g.DB = storetest.OpenConfig(t, c)
 	g.order("CREATE TABLE t (n INTEGER)")
@@ -43,9 +34,7 @@ func newGuest(t *testing.T) *guest {
 // order runs a statement of the administrator.
 func (g *guest) order(statement string) {
 	g.t.Helper()
-	if _, err := g.admin.SQL().Exec(statement); err != nil {
-		g.t.Fatalf("%s: %v", statement, err)
-	}
+	storetest.Accounts(g.t, g.admin.SQL(), statement)
 }
 
 // add writes a row and returns the number of the connection that it went by.

@@ -23,6 +23,7 @@ type link struct {
 	t      *testing.T
 	proxy  *toxiproxy.Proxy
 	toxics []string // names of those on it
+	lost   int      // COMMITs whose answer was lost here, up to the last mend
 }
 
 // newLink returns a link to host:port target, which ends with t.
@@ -64,6 +65,9 @@ func (l *link) poison(kind, stream, attributes string) {
 func (l *link) mend() {
 	l.t.Helper()
 	for _, name := range l.toxics {
+		if toxic, ok := l.proxy.Toxics.GetToxic(name).Toxic.(*lostCommit); ok {
+			l.lost += int(toxic.seen.Load() / 3)
+		}
 		if err := l.proxy.Toxics.RemoveToxic(l.t.Context(), name); err != nil {
 			l.t.Fatalf("take %s off a link: %v", name, err)
 		}

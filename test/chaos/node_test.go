@@ -34,7 +34,7 @@ func newNode(town *town, id string) *node {
 // settings are those of this node.
 func (n *node) settings() settings {
 	dsn := n.dsn.Clone()
-	dsn.Addr, dsn.User, dsn.Passwd = n.rows.addr(), n.login, n.login
+	dsn.Addr = n.rows.addr()
 	s := n.paces.settings()
 	maps.Copy(s, settings{
 		"http.addr": "127.0.0.1:0", "node.id": n.id, "database.driver": "mysql", "database.dsn": dsn.FormatDSN(), "redis.addr": n.cache.addr(), "redis.prefix": n.prefix,

@@ -38,17 +38,22 @@ func strains() []strain {
 		{fault{"rows locked by somebody else (FOR UPDATE)", lockedRows}, usual, 2, func(before, after map[string]int) int { return after["waits"] - before["waits"] }},
 		{fault{"read-only server", readOnly}, 2 * usual, 2, nil},
 		{fault{"connections killed in the middle of transactions", killed}, usual, 2, func(before, after map[string]int) int { return after["aborted"] - before["aborted"] }},
-		{fault{"the answer to COMMIT is lost", lost}, usual, 2, nil},
-		{fault{"the answer to COMMIT is lost, one node", lost}, usual, 1, nil},
+		{fault{"the answer to COMMIT is lost", lost}, usual, 2, func(before, after map[string]int) int { return after["lost"] - before["lost"] }},
+		{fault{"the answer to COMMIT is lost, one node", lost}, usual, 1, func(before, after map[string]int) int { return after["lost"] - before["lost"] }},
 	}
 }
 
-// tallies are what the server counts for everybody, which is enough to see that something happened.
+// tallies are what was counted up to now: by the lines of this town, and by the server for everybody, which is enough to see that
+// something happened.
 func (town *town) tallies() map[string]int {
 	status := func(name string) int {
 		return town.count("SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = ?", name)
 	}
-	return map[string]int{"deadlocks": status("Innodb_deadlocks"), "waits": status("Innodb_row_lock_waits"), "aborted": status("Aborted_clients")}
+	lost := 0
+	for _, n := range town.nodes {
+		lost += n.rows.lost
+	}
+	return map[string]int{"lost": lost, "deadlocks": status("Innodb_deadlocks"), "waits": status("Innodb_row_lock_waits"), "aborted": status("Aborted_clients")}
 }
 
 // deadlocks lets somebody meet the service's transactions all the time.
@@ -112,7 +117,7 @@ func killed(town *town) func() {
 // killsOne ends a connection of the nodes, one that is in a transaction if there is any.
 func killsOne(ctx context.Context, town *town) {
 	var connection int64
-	err := town.pool.QueryRowContext(ctx, "SELECT p.id FROM information_schema.PROCESSLIST p LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.id WHERE p.user = ? ORDER BY t.trx_id IS NULL, RAND() LIMIT 1", town.login).Scan(&connection)
+	err := town.pool.QueryRowContext(ctx, "SELECT p.id FROM information_schema.PROCESSLIST p LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.id WHERE p.user = ? ORDER BY t.trx_id IS NULL, RAND() LIMIT 1", town.dsn.User).Scan(&connection)
 	if err == nil {
 		_, _ = town.pool.ExecContext(ctx, "KILL ?", connection) // it may have ended by itself
 	}

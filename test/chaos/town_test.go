@@ -13,7 +13,6 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"rollcall/internal/crew"
-	"rollcall/internal/id"
 	"rollcall/internal/servertest"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
@@ -47,9 +46,8 @@ func (p paces) settings() settings {
 type town struct {
 	*trial
 	paces  paces
-	dsn    *mysql.Config // of the database itself, beside all links
+	dsn    *mysql.Config // how nodes log in to the database, beside all links: nobody else is that user, so that their connections can be told from others
 	pool   *sql.DB       // on it, as an administrator has it
-	login  string        // who the nodes are there
 	prefix string        // in Redis
 	more   settings
 	nodes  []*node
@@ -67,12 +65,10 @@ func found(c *trial, n int, change func(*paces) settings) *town {
 	if change != nil {
 		town.more = change(&town.paces)
 	}
-	var err error
-	if town.dsn, err = mysql.ParseDSN(storetest.DSN(c.t, store.MySQL).DSN); err != nil {
-		c.t.Fatal(err)
-	}
-	town.pool = opens(c.t, "mysql", town.dsn.FormatDSN())
-	town.logsIn()
+	database := storetest.DSN(c.t, store.MySQL)
+	town.pool = opens(c.t, "mysql", database.DSN)
+	town.dsn = storetest.Guest(c.t, database, "chaos")
+	town.mayWrite("GRANT READ_ONLY ADMIN ON *.* TO ")
 	ctx, cancel := context.WithCancel(context.Background())
 	town.ctx = ctx
 	for i := range n {
@@ -108,21 +104,18 @@ func opens(t *testing.T, driver, dsn string) *sql.DB {
 	return pool
 }
 
-// logsIn makes the user that the nodes are in the database: nobody else is, so that their connections can be told from others. It may
-// write to a server that is read-only until obeysReadOnly, because that is the same server for all cases.
-func (town *town) logsIn() {
+// mayWrite alters whether the nodes may write to a server that is read-only: they may until obeysReadOnly, because that is the same
+// server for all cases.
+func (town *town) mayWrite(order string) {
 	town.t.Helper()
-	town.login = "chaos_" + strings.ToLower(id.New()[:20])
-	town.orders("CREATE USER '"+town.login+"'@'%' IDENTIFIED BY '"+town.login+"'",
-		"GRANT ALL ON "+town.dsn.DBName+".* TO '"+town.login+"'@'%'", "GRANT READ_ONLY ADMIN ON *.* TO '"+town.login+"'@'%'")
-	pool := town.pool
-	town.t.Cleanup(func() { _, _ = pool.Exec("DROP USER '" + town.login + "'@'%'") }) // or it would outlive the database
+	storetest.Accounts(town.t, town.pool, order+"'"+town.dsn.User+"'@'%'")
 }
 
 // obeysReadOnly has the nodes heed SET GLOBAL read_only from now on.
 func (town *town) obeysReadOnly() {
 	town.t.Helper()
-	town.orders("REVOKE READ_ONLY ADMIN ON *.* FROM '"+town.login+"'@'%'", "KILL USER '"+town.login+"'@'%'")
+	town.mayWrite("REVOKE READ_ONLY ADMIN ON *.* FROM ")
+	town.orders("KILL USER '" + town.dsn.User + "'@'%'")
 }
 
 // orders runs statements of the administrator.

@@ -2,7 +2,6 @@ package system_test
 
 import (
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"regexp"
@@ -10,15 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
-
 	"rollcall/internal/auth"
 	"rollcall/internal/clienttest"
-	"rollcall/internal/id"
+	"rollcall/internal/storetest"
 )
 
 // The secrets of all servers here. Each holds the marker, and nothing else does: whatever shows it has given a secret away.
-// scripts/tested looks for it in what a whole run says.
+// test/report looks for it in what a whole run says.
 const (
 	marker        = "pl4nted"
 	tokenSecret   = "pl4nted-secret-that-signs-all-tokens-of-these-tests"
@@ -57,26 +54,7 @@ func apiKeys() string {
 // withPassword makes a user of MariaDB for this server alone and returns how it logs in.
 func (s *server) withPassword() (dsn string) {
 	s.t.Helper()
-	c, err := mysql.ParseDSN(s.db.DSN)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	admin, err := sql.Open("mysql", s.db.DSN)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	user := "rollcall_" + strings.ToLower(id.New()[:20])
-	for _, statement := range []string{"CREATE USER '" + user + "'@'%' IDENTIFIED BY '" + rowsPassword + "'", "GRANT ALL ON " + c.DBName + ".* TO '" + user + "'@'%'"} {
-		if _, err := admin.Exec(statement); err != nil {
-			s.t.Fatalf("make a user of the database: %v", err)
-		}
-	}
-	s.t.Cleanup(func() {
-		_, _ = admin.Exec("DROP USER '" + user + "'@'%'")
-		_ = admin.Close()
-	})
-	c.User, c.Passwd = user, rowsPassword
-	return c.FormatDSN()
+	return storetest.Guest(s.t, s.db, rowsPassword).FormatDSN()
 }
 
 // claim changes what a token of a test says.
