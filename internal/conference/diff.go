@@ -4,10 +4,70 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"sync"
 
 	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
 )
+
+// treePush is what brings a room that has seen an earlier snapshot, which may be nil, to s.
+func (s *snapshot) treePush(before *snapshot) TreePush {
+	p := TreePush{Version: s.versions.Tree, Tree: s.tree()}
+	if before != nil {
+		p.From = before.versions.Tree
+		p.Patch = sync.OnceValue(func() json.RawMessage { return s.patch(before, len(p.Tree)) })
+	}
+	return p
+}
+
+// patch makes note_tree_patch from an earlier snapshot to s, or nil if no merge patch can say it or the tree itself, of so many
+// bytes, is shorter.
+func (s *snapshot) patch(before *snapshot, tree int) json.RawMessage {
+	changes, ok := patchSections(before, s)
+	if !ok {
+		return nil
+	}
+	text, err := rawjson.Encode(struct {
+		ConferenceID string                     `json:"conferenceId"`
+		From         int64                      `json:"from"`
+		To           int64                      `json:"to"`
+		ServerTime   int64                      `json:"serverTime"`
+		Patch        map[string]json.RawMessage `json:"patch"`
+	}{s.conferenceID, before.versions.Tree, s.versions.Tree, now(), changes})
+	if err != nil || len(text) >= tree {
+		return nil
+	}
+	return text
+}
+
+// patchSections returns the merge patch between the sections of two snapshots.
+func patchSections(before, after *snapshot) (map[string]json.RawMessage, bool) {
+	patch := map[string]json.RawMessage{}
+	for i, sec := range sections {
+		was, is := before.section(i), after.section(i)
+		switch {
+		case bytes.Equal(was, is):
+			continue
+		case is == nil:
+			patch[sec.name] = json.RawMessage("null")
+			continue
+		}
+		change, ok := rawjson.Diff(was, is)
+		if !ok {
+			return nil, false
+		}
+		patch[sec.name] = change
+	}
+	return patch, true
+}
+
+// section returns section i as it stands in the tree, nil for one that is left out.
+func (s *snapshot) section(i int) json.RawMessage {
+	if i == head {
+		return withCount(s.content.text[head], s.roster.Online)
+	}
+	return s.content.text[i]
+}
 
 // diff makes presence_diff from an earlier snapshot to s, or nil if a diff cannot say it and everybody is to get
 // the whole state: the list of members changed.

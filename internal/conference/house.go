@@ -24,6 +24,14 @@ import (
 	"rollcall/internal/webhook"
 )
 
+// TreePush brings a room from one version of its tree to the next. Who has seen From and asked for patches gets Patch, anybody else
+// Tree.
+type TreePush struct {
+	From, Version int64
+	Tree          json.RawMessage
+	Patch         func() json.RawMessage // made when it is first called; nil, or a function that returns nil: no patch can say it
+}
+
 // RosterPush brings a room from one version of its roster to the next. Who has seen From gets Diff, anybody else State.
 type RosterPush struct {
 	From, Version int64
@@ -35,7 +43,7 @@ type Hall interface {
 	// Occupancy returns how many sockets are in the conference's room, those that only watch included.
 	Occupancy(conferenceID string) int
 	// PushTree gives the room a version of the tree. A socket that has seen a later one is left alone.
-	PushTree(conferenceID string, version int64, tree json.RawMessage)
+	PushTree(conferenceID string, t TreePush)
 	// PushRoster gives the room a version of the roster.
 	PushRoster(conferenceID string, r RosterPush)
 	// Find returns the sockets of an audience.

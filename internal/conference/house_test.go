@@ -26,6 +26,7 @@ type fakeHall struct {
 	Hall
 	mu      sync.Mutex
 	trees   []json.RawMessage
+	patches []json.RawMessage // beside each tree; nil where there is none
 	rosters []RosterPush
 	events  []string
 	ended   []string
@@ -49,9 +50,13 @@ func (h *fakeHall) Find(hall.Audience) []hall.Socket {
 	}
 	return []hall.Socket{{UserID: "anna"}}
 }
-func (h *fakeHall) PushTree(_ string, _ int64, tree json.RawMessage) {
+func (h *fakeHall) PushTree(_ string, t TreePush) {
 	h.called("PushTree")
-	h.do(func() { h.trees = append(h.trees, tree) })
+	var patch json.RawMessage
+	if t.Patch != nil {
+		patch = t.Patch()
+	}
+	h.do(func() { h.trees, h.patches = append(h.trees, t.Tree), append(h.patches, patch) })
 }
 func (h *fakeHall) PushRoster(_ string, r RosterPush) {
 	h.called("PushRoster")

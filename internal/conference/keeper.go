@@ -253,7 +253,7 @@ func (h *House) interval(what news, sockets int) time.Duration {
 func (k *keeper) publish(before, s *snapshot) {
 	h := k.house
 	if before == nil || before.versions.Tree < s.versions.Tree {
-		h.Hall.PushTree(k.conferenceID, s.versions.Tree, s.tree())
+		h.Hall.PushTree(k.conferenceID, s.treePush(before))
 		h.metrics.pushes.Inc()
 		h.logTree(before, s)
 	}

@@ -46,9 +46,9 @@ func (h *fakeHall) Find(to hall.Audience) (out []hall.Socket) {
 	}
 	return out
 }
-func (h *fakeHall) Occupancy(string) int                             { return 1 }
-func (h *fakeHall) PushTree(conf string, _ int64, _ json.RawMessage) { h.note("tree " + conf) }
-func (h *fakeHall) PushRoster(conf string, _ conference.RosterPush)  { h.note("roster " + conf) }
+func (h *fakeHall) Occupancy(string) int                            { return 1 }
+func (h *fakeHall) PushTree(conf string, _ conference.TreePush)     { h.note("tree " + conf) }
+func (h *fakeHall) PushRoster(conf string, _ conference.RosterPush) { h.note("roster " + conf) }
 func (h *fakeHall) End(to hall.Audience, why string) int {
 	h.note("end " + why)
 	return len(h.Find(to))

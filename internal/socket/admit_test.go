@@ -30,6 +30,8 @@ func TestRefusedForGood(t *testing.T) {
 		"userId=anna&conferenceId=1&conferenceId=2":           "bad_conference_id",
 		"userId=anna&conferenceId=1&clientType=a%20b":         "bad_client_type",
 		"userId=anna&deviceId=" + strings.Repeat("9", 65):     "bad_client_type",
+		"userId=anna&conferenceId=1&tree=half":                "bad_client_type",
+		"userId=anna&conferenceId=1&tree=patch&tree=patch":    "bad_client_type",
 		"userId=anna&conferenceId=1&clientType=pc&deviceId=#": "",
 	} {
 		if code == "" {

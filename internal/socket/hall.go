@@ -127,15 +127,42 @@ func rosterFrame(conferenceID, name string, version int64, payload json.RawMessa
 	return f, nil
 }
 
+// patchFrame makes the frame of what has changed in a tree, nil if there is none. Once more of them wait for a socket than the tree
+// itself takes, it gets that.
+func patchFrame(conferenceID string, t conference.TreePush) (*frame, error) {
+	if t.Patch == nil {
+		return nil, nil //nolint:nilnil // nil is the documented answer
+	}
+	patch := t.Patch()
+	if patch == nil {
+		return nil, nil //nolint:nilnil // as above
+	}
+	f, err := event("note_tree_patch", patch)
+	if err != nil {
+		return nil, err
+	}
+	f.stream, f.version, f.from, f.follows, f.instead = treeStream(conferenceID), t.Version, t.From, true, len(t.Tree)
+	return f, nil
+}
+
 // PushTree implements conference.Hall.
-func (h *Hall) PushTree(conferenceID string, version int64, tree json.RawMessage) {
-	f, err := treeFrame(conferenceID, version, tree)
+func (h *Hall) PushTree(conferenceID string, t conference.TreePush) {
+	whole, err := treeFrame(conferenceID, t.Version, t.Tree)
 	if err != nil {
 		h.log.Error("could not encode a tree", slog.Any("error", err))
 		return
 	}
-	for _, s := range h.rooms.in(conferenceRoom(conferenceID)) {
-		s.push(f)
+	seats := h.rooms.in(conferenceRoom(conferenceID))
+	var patch *frame
+	if slices.ContainsFunc(seats, func(s *seat) bool { return s.patches }) {
+		if patch, err = patchFrame(conferenceID, t); err != nil {
+			h.log.Error("could not encode a patch of a tree", slog.Any("error", err)) // the whole tree says it all
+		}
+	}
+	for _, s := range seats {
+		if patch == nil || !s.patches || s.push(patch) == gap {
+			s.push(whole)
+		}
 	}
 }
 

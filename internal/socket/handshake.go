@@ -17,6 +17,7 @@ type handshake struct {
 	clientType   string
 	deviceID     string
 	system       bool // takes part in delivery, has no presence
+	patches      bool // wants to be told what has changed in a tree, not all of it each time
 }
 
 // maxName is how many characters of a name are kept.
@@ -56,6 +57,12 @@ func readHandshake(q url.Values) (handshake, error) {
 		return handshake{}, fault.New(fault.Invalid, "bad_client_type", "is_system and userName must be given once")
 	}
 	h.system, h.userName = strings.TrimSpace(system) != "", cleanName(name)
+	switch tree, once := single(q, "tree"); {
+	case !once, tree != "" && tree != "full" && tree != "patch":
+		return handshake{}, fault.New(fault.Invalid, "bad_client_type", "tree must be full or patch, and given once")
+	default:
+		h.patches = tree == "patch"
+	}
 	return h, nil
 }
 

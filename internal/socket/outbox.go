@@ -26,8 +26,10 @@ type frame struct {
 	follows bool
 	// again lets a frame pass that carries the version its receiver has seen last.
 	again bool
-	// latest marks a frame that makes a waiting one of its stream superfluous.
+	// latest marks a frame that makes waiting ones of its stream superfluous.
 	latest bool
+	// instead, if it is set, is how many bytes may wait of the stream before a latest frame is the shorter way.
+	instead int
 }
 
 func newFrame(data []byte, binary bool) *frame {
@@ -81,7 +83,7 @@ type verdict int
 const (
 	queued verdict = iota
 	stale          // the receiver has seen this version or a later one
-	gap            // the receiver has not seen the version that this frame follows
+	gap            // the receiver has not seen the version that this frame follows, or has so much before it that a latest one is better
 	closed         // nobody will take frames any more, this one included
 )
 
@@ -141,7 +143,7 @@ func (o *outbox) admit(f *frame) verdict {
 		if any && (f.version < seen || f.version == seen && !f.again) {
 			return stale
 		}
-		if f.follows && (!any || f.from != seen) {
+		if f.follows && (!any || f.from != seen) || f.instead > 0 && o.behind(f.stream)+len(f.data) > f.instead {
 			return gap
 		}
 		if o.seen == nil {
@@ -159,15 +161,28 @@ func (o *outbox) admit(f *frame) verdict {
 	return queued
 }
 
+// behind returns how many bytes of a stream wait that a latest frame would make superfluous. mu is held.
+func (o *outbox) behind(stream string) (bytes int) {
+	for _, w := range o.waiting {
+		if w.stream == stream && !w.latest {
+			bytes += len(w.data)
+		}
+	}
+	return bytes
+}
+
 // supersede drops waiting frames of a stream. The newer one goes to the end of the queue, so that its version
 // is not seen before frames that were queued earlier. mu is held.
 func (o *outbox) supersede(stream string) {
 	kept := o.waiting[:0]
 	for _, w := range o.waiting {
-		if w.stream == stream && w.latest {
+		if w.stream != stream {
+			kept = append(kept, w)
 			continue
 		}
-		kept = append(kept, w)
+		if !w.latest {
+			o.bytes -= len(w.data)
+		}
 	}
 	clear(o.waiting[len(kept):])
 	o.waiting = kept

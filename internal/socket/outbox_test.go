@@ -79,6 +79,34 @@ func TestRosterDiffsFollowEachOther(t *testing.T) {
 	}
 }
 
+// Whoever falls so far behind that the patches are longer than the tree gets the tree, and none of them.
+func TestTooManyPatchesAreATree(t *testing.T) {
+	d := &fakeDrain{}
+	o := newOutbox(1000, d)
+	patch := func(to int64) *frame {
+		f := newFrame(make([]byte, 100), false)
+		f.stream, f.version, f.from, f.follows, f.instead = "tree:42", to, to-1, true, 300
+		return f
+	}
+	if got := o.push(patch(2)); got != gap {
+		t.Errorf("a patch before any tree was %v, want a gap", got)
+	}
+	o.push(tree(1, 300))
+	for to := int64(2); to <= 4; to++ {
+		if got := o.push(patch(to)); got != queued {
+			t.Errorf("patch %d was %v", to, got)
+		}
+	}
+	if got := o.push(patch(5)); got != gap {
+		t.Errorf("with 300 bytes of patches waiting, another was %v, want a gap", got)
+	}
+	o.push(tree(5, 300))
+	o.push(patch(6))
+	if frames := o.take(d); len(frames) != 2 || frames[0].version != 5 || frames[1].version != 6 || o.bytes != 0 {
+		t.Errorf("%d frames wait, %d bytes are counted", len(frames), o.bytes)
+	}
+}
+
 func TestOnlyOneTransportDrains(t *testing.T) {
 	polling, webSocket := &fakeDrain{}, &fakeDrain{}
 	o := newOutbox(1000, polling)
