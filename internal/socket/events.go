@@ -168,9 +168,9 @@ func (s *seat) send(ack ackID, a answer, err error) verdict {
 }
 
 func answerFrame[T string | []byte](ack ackID, body T) *frame {
-	data := make([]byte, 0, len("43[]")+maxDigits+len(body))
-	data = strconv.AppendUint(append(data, "43"...), uint64(ack), 10)
-	return newFrame(append(append(append(data, '['), body...), ']'), false)
+	b := make([]byte, headroom, headroom+len("43[]")+maxDigits+len(body))
+	b = strconv.AppendUint(append(b, "43"...), uint64(ack), 10)
+	return sealed(append(append(append(b, '['), body...), ']'), false)
 }
 
 // logInternal logs what the client is not told. A panic is in the log already.

@@ -1,81 +1,6 @@
 package socket
 
-import (
-	"encoding/json"
-	"fmt"
-	"strconv"
-	"sync"
-
-	"github.com/gorilla/websocket"
-
-	"rollcall/internal/rawjson"
-)
-
-// frame is one Engine.IO packet ready to be written. It never changes, so that all receivers of a broadcast
-// share one.
-type frame struct {
-	data     []byte // the packet with its type, for example 42["note_tree",{...}]
-	binary   bool
-	prepared func() (*websocket.PreparedMessage, error) // the WebSocket frame, made at most once
-
-	// Frames of one stream carry a version that never goes back at a receiver: an older one is dropped.
-	stream  string
-	version int64
-	// from, if follows is set, is the version that the receiver must have seen for this frame to make sense.
-	from    int64
-	follows bool
-	// again lets a frame pass that carries the version its receiver has seen last.
-	again bool
-	// latest marks a frame that makes waiting ones of its stream superfluous.
-	latest bool
-	// instead, if it is set, is how many bytes may wait of the stream before a latest frame is the shorter way.
-	instead int
-}
-
-func newFrame(data []byte, binary bool) *frame {
-	kind := websocket.TextMessage
-	if binary {
-		kind = websocket.BinaryMessage
-	}
-	return &frame{data: data, binary: binary, prepared: sync.OnceValues(func() (*websocket.PreparedMessage, error) {
-		return websocket.NewPreparedMessage(kind, data)
-	})}
-}
-
-// event encodes a Socket.IO event of namespace / with its arguments.
-func event(name string, args ...json.RawMessage) (*frame, error) {
-	return encodeEvent([]byte("42"), name, args)
-}
-
-// askedEvent encodes an event that the client is to acknowledge under a number.
-func askedEvent(number uint64, name string, args ...json.RawMessage) (*frame, error) {
-	return encodeEvent(strconv.AppendUint([]byte("42"), number, 10), name, args)
-}
-
-func encodeEvent(head []byte, name string, args []json.RawMessage) (*frame, error) {
-	quoted, err := rawjson.Encode(name)
-	if err != nil {
-		return nil, fmt.Errorf("encode event name: %w", err)
-	}
-	size := len(head) + len(quoted) + 2
-	for _, a := range args {
-		size += len(a) + 1
-	}
-	data := append(append(append(make([]byte, 0, size), head...), '['), quoted...)
-	for _, a := range args {
-		data = append(append(data, ','), a...)
-	}
-	return newFrame(append(data, ']'), false), nil
-}
-
-// eventOf encodes an event with one argument of our own making.
-func eventOf(name string, arg any) (*frame, error) {
-	body, err := rawjson.Encode(arg)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", name, err)
-	}
-	return event(name, body)
-}
+import "sync"
 
 // verdict is what became of a frame offered to an outbox.
 type verdict int
@@ -103,6 +28,7 @@ type outbox struct {
 	mu      sync.Mutex // guards everything below
 	drain   drain
 	waiting []*frame
+	spare   []*frame // empty: the list that was taken before, to be used again
 	bytes   int
 	seen    map[string]int64 // the newest version queued, by stream
 	held    bool             // nothing is taken until release
@@ -203,8 +129,19 @@ func (o *outbox) take(d drain) []*frame {
 		return nil
 	}
 	frames := o.waiting
-	o.waiting, o.bytes = nil, 0
+	o.waiting, o.spare, o.bytes = o.spare, nil, 0
 	return frames
+}
+
+// reuse gives back a list that take returned, for what is pushed later: most of the time it is one frame after another.
+func (o *outbox) reuse(frames []*frame) {
+	clear(frames)
+	if cap(frames) > 8 { // a crowd once is no reason to keep room for it
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.spare = frames[:0]
 }
 
 // hold keeps what is pushed from now on until release.
@@ -257,7 +194,7 @@ func (o *outbox) finish() {
 }
 
 func (o *outbox) shut() {
-	o.closed, o.waiting, o.bytes = true, nil, 0
+	o.closed, o.waiting, o.spare, o.bytes = true, nil, nil, 0
 }
 
 // idle reports whether there is nothing to take.

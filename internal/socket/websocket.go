@@ -2,9 +2,9 @@ package socket
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -28,7 +28,8 @@ type webSocketBuilder struct {
 
 // New implements the library's TransportCtor for a connection that is already upgraded to WebSocket.
 func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &webSocket{Transport: transports.MakeTransport(), conn: ctx.Websocket.Conn, lines: b.lines, ended: make(chan struct{})}
+	t := &webSocket{Transport: transports.MakeTransport(), conn: newStream(ctx.Websocket.NetConn()), lines: b.lines, ended: make(chan struct{})}
+	t.reader = incoming{from: t.conn, limit: b.lines.maxPayload, control: t.onControl}
 	t.Prototype(t)
 	t.Construct(ctx)
 	if sid := ctx.Query().Peek("sid"); sid != "" {
@@ -39,17 +40,16 @@ func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
 	if t.box == nil {
 		t.box, t.in = b.lines.newEnds(t)
 	}
-	t.conn.SetPingHandler(t.onPing)
-	t.conn.SetPongHandler(t.onPong)
 	return t
 }
 
-// webSocket is one WebSocket connection. The read goroutine is the only one that calls into the library; at most
-// one write goroutine runs, and only while frames wait.
+// webSocket is one WebSocket connection. The read goroutine is the only one that calls into the library. Whoever pushes a frame
+// writes it, if that can be done without waiting; a goroutine that waits is there only while a client does not keep up.
 type webSocket struct {
 	transports.Transport
 	lines   lines
-	conn    *websocket.Conn
+	conn    *stream
+	reader  incoming
 	box     *outbox
 	in      *intake
 	upgrade bool // the connection is to take over a polling session
@@ -58,7 +58,7 @@ type webSocket struct {
 	probed  atomic.Bool   // hasten runs
 	ended   chan struct{} // closed by OnClose
 	ending  sync.Once
-	writing atomic.Bool // write runs
+	writing atomic.Bool // somebody writes
 	closing atomic.Bool // close after the last waiting frame
 }
 
@@ -121,18 +121,18 @@ func (t *webSocket) read() {
 // readNext reads a message and hands it over, unless it is too much. It reports false if that was the last.
 func (t *webSocket) readNext() bool {
 	_ = t.conn.SetReadDeadline(time.Now().Add(t.lines.silence))
-	kind, r, err := t.conn.NextReader()
+	isBinary, err := t.reader.next()
 	if err != nil {
 		return false
 	}
 	_ = t.conn.SetReadDeadline(time.Now().Add(bodyTimeout)) // for the rest of it
 	var head [headLength]byte
-	n, err := io.ReadFull(r, head[:])
+	n, err := io.ReadFull(&t.reader, head[:])
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return false
 	}
 	looked := head[:n]
-	if kind == websocket.BinaryMessage {
+	if isBinary {
 		looked = nil
 	}
 	switch ok, flood := t.in.take(looked); {
@@ -140,15 +140,15 @@ func (t *webSocket) readNext() bool {
 		t.lines.flooded(t.Sid())
 		return false
 	case !ok:
-		if _, err := io.Copy(io.Discard, r); err != nil {
+		if _, err := io.Copy(io.Discard, &t.reader); err != nil {
 			return false
 		}
 	case n > 0:
 		var data types.BufferInterface = types.NewStringBuffer(nil)
-		if kind == websocket.BinaryMessage {
+		if isBinary {
 			data = types.NewBytesBuffer(nil)
 		}
-		if _, err := data.ReadFrom(io.MultiReader(bytes.NewReader(head[:n]), r)); err != nil {
+		if _, err := data.ReadFrom(io.MultiReader(bytes.NewReader(head[:n]), &t.reader)); err != nil {
 			return false
 		}
 		t.OnData(data)
@@ -156,34 +156,43 @@ func (t *webSocket) readNext() bool {
 	return true
 }
 
-// errFlood ends a connection.
-var errFlood = errors.New("flood")
+var (
+	errFlood  = errors.New("flood")
+	errClosed = errors.New("the client has closed")
+)
 
-// onPing answers the ping of the WebSocket protocol itself, which no browser sends, unless it is too much.
-func (t *webSocket) onPing(text string) error {
-	ok, err := t.control()
-	if ok {
-		err = t.conn.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(lingering))
+// onControl handles a frame of the WebSocket protocol itself. No browser sends a ping; like everything else that is answered, it may be
+// too much.
+func (t *webSocket) onControl(kind byte, payload []byte) error {
+	if kind == closeFrame {
+		t.answerClose(payload)
+		return errClosed
 	}
-	if timeout, is := errors.AsType[net.Error](err); is && timeout.Timeout() || errors.Is(err, websocket.ErrCloseSent) {
-		return nil // a pong more or less is nothing
-	}
-	return err
-}
-
-func (t *webSocket) onPong(string) error {
-	_, err := t.control()
-	return err
-}
-
-// control counts a frame that is no message.
-func (t *webSocket) control() (ok bool, err error) {
 	ok, flood := t.in.take(nil)
 	if flood {
 		t.lines.flooded(t.Sid())
-		return false, errFlood
+		return errFlood
 	}
-	return ok, nil
+	if !ok || kind != pingFrame {
+		return nil
+	}
+	pong := control(pongFrame, payload)
+	if !t.drains() { // nobody else writes yet; see answerProbe
+		return t.conn.writeAll(pong.wire, lingering)
+	}
+	t.box.push(pong)
+	return nil
+}
+
+// answerClose says goodbye to a client that has, unless it does not read what is written to it anyway.
+func (t *webSocket) answerClose(payload []byte) {
+	if !t.writing.CompareAndSwap(false, true) { // and so it stays: nothing is to be written any more
+		return
+	}
+	if len(payload) > 2 {
+		payload = payload[:2] // the status
+	}
+	_ = t.conn.writeAll(control(closeFrame, payload).wire, lingering)
 }
 
 // OnData implements Transport: it hands a packet to the engine, and takes over the outbox of the polling session
@@ -216,8 +225,7 @@ func isProbe(p *packet.Packet) bool {
 // answerProbe answers the probe of an upgrade. The outbox still belongs to the polling session then, so that no other write can
 // be under way.
 func (t *webSocket) answerProbe() {
-	_ = t.conn.SetWriteDeadline(time.Now().Add(t.lines.writeTimeout))
-	if err := t.conn.WriteMessage(websocket.TextMessage, []byte("3"+probe)); err != nil {
+	if err := t.conn.writeAll(newFrame([]byte("3"+probe), false).wire, t.lines.writeTimeout); err != nil {
 		_ = t.conn.Close() // read notices and ends the transport
 		return
 	}
@@ -265,41 +273,80 @@ func (t *webSocket) Send(packets []*packet.Packet) {
 // drains reports whether the outbox is ours yet.
 func (t *webSocket) drains() bool { return t.box.holder() == drain(t) }
 
+// ready writes what waits, as far as that can be done without waiting.
 func (t *webSocket) ready() {
 	if t.writing.CompareAndSwap(false, true) {
-		t.lines.net.Go("write", func() { t.attempt("write", t.write) })
+		t.attempt("write", t.write)
 	}
 }
 
-// write sends what waits until nothing does.
+// write writes what waits until nothing does, or a goroutine has to wait for the client.
 func (t *webSocket) write() {
 	for {
 		frames := t.box.take(t)
 		if frames == nil {
 			if t.closing.Load() {
-				_ = t.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(lingering))
-				_ = t.conn.Close()
-				return // writing stays set: nothing is to be written any more
+				t.lines.net.Go("close", t.finish) // writing stays set: nothing is to be written any more
+				return
 			}
 			t.writing.Store(false)
-			// A frame may have come after take and before Store; then its ready did not start a writer.
+			// A frame may have come after take and before Store; then its ready did not write.
 			if t.box.idle() && !t.closing.Load() || !t.writing.CompareAndSwap(false, true) {
 				return
 			}
 			continue
 		}
-		for _, f := range frames {
-			message, err := f.prepared()
-			if err == nil {
-				_ = t.conn.SetWriteDeadline(time.Now().Add(t.lines.writeTimeout))
-				err = t.conn.WritePreparedMessage(message)
-			}
-			if err != nil {
-				_ = t.conn.Close() // read notices and ends the transport
-				return
-			}
+		rest, err := t.tryFrames(frames)
+		t.box.reuse(frames)
+		switch {
+		case err != nil:
+			_ = t.conn.Close() // read notices and ends the transport
+			return
+		case rest != nil:
+			t.lines.net.Go("write", func() {
+				t.attempt("write", func() {
+					if t.conn.writeAll(rest, t.lines.writeTimeout) != nil {
+						_ = t.conn.Close()
+						return
+					}
+					t.write()
+				})
+			})
+			return
 		}
 	}
+}
+
+// tryFrames writes frames in one go and returns what of them is left.
+func (t *webSocket) tryFrames(frames []*frame) (rest []byte, err error) {
+	all := frames[0].wire
+	if len(frames) > 1 {
+		all = joined(frames)
+	}
+	n, err := t.conn.tryWrite(all)
+	if err != nil || n == len(all) {
+		return nil, err
+	}
+	return all[n:], nil
+}
+
+// joined returns frames one behind the other.
+func joined(frames []*frame) []byte {
+	size := 0
+	for _, f := range frames {
+		size += len(f.wire)
+	}
+	all := make([]byte, 0, size)
+	for _, f := range frames {
+		all = append(all, f.wire...)
+	}
+	return all
+}
+
+// finish says goodbye and closes.
+func (t *webSocket) finish() {
+	_ = t.conn.writeAll(control(closeFrame, binary.BigEndian.AppendUint16(nil, websocket.CloseNormalClosure)).wire, lingering)
+	_ = t.conn.Close()
 }
 
 func (t *webSocket) overflow() {
