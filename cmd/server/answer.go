@@ -57,9 +57,17 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(a.ResponseWriter).Hijack()
 	if err == nil {
 		a.conn.Store(&conn)
+		a.ResponseWriter = spent{} // the library keeps us for as long as the connection lives, and net/http's has large buffers
 	}
 	return conn, buffered, err
 }
+
+// spent is what is left of a ResponseWriter whose connection was taken over.
+type spent struct{}
+
+func (spent) Header() http.Header         { return http.Header{} }
+func (spent) Write(b []byte) (int, error) { return 0, http.ErrHijacked }
+func (spent) WriteHeader(int)             {}
 
 func (a *answer) begin() {
 	a.begun.Store(true)

@@ -69,7 +69,7 @@ type Config struct {
 
 	AutoCreate      bool          // a conference nobody registered comes to be by its first arrival
 	MaxTreeBytes    int           // largest tree that our own writes may make
-	PushMinInterval time.Duration // 0: chosen by the size of the room
+	PushMinInterval time.Duration // 0: chosen by what pushing costs
 	PollInterval    time.Duration // how often versions are compared, which heals lost wake-ups
 	DetailMax       int           // people online up to which each of them is told about
 	LogTree         string        // summary, full or off
@@ -110,7 +110,7 @@ type House struct {
 
 type metrics struct {
 	rebuilds, pushes, broken, timers prometheus.Counter
-	rebuildSeconds                   prometheus.Histogram
+	rebuildSeconds, pushSeconds      prometheus.Histogram
 }
 
 // New returns a House. Presence must call its Record and Changed; see there.
@@ -133,8 +133,9 @@ func New(c Config) *House {
 		broken:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_broken_sections_total", Help: "Sections left out because their text is not JSON."}),
 		timers:         prometheus.NewCounter(prometheus.CounterOpts{Name: "rollcall_timers_finished_total", Help: "Timers that this node finished."}),
 		rebuildSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rollcall_tree_rebuild_seconds", Help: "Time to read and encode one snapshot.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 12)}),
+		pushSeconds:    prometheus.NewHistogram(prometheus.HistogramOpts{Name: "rollcall_push_seconds", Help: "Time to hand one version to all sockets of a room on this node.", Buckets: prometheus.ExponentialBuckets(0.00005, 4, 9)}),
 	}
-	c.Metrics.MustRegister(h.metrics.rebuilds, h.metrics.pushes, h.metrics.broken, h.metrics.timers, h.metrics.rebuildSeconds,
+	c.Metrics.MustRegister(h.metrics.rebuilds, h.metrics.pushes, h.metrics.broken, h.metrics.timers, h.metrics.rebuildSeconds, h.metrics.pushSeconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_conferences_open", Help: "Conferences that this node keeps in memory."}, func() float64 {
 			h.mu.Lock()
 			defer h.mu.Unlock()

@@ -374,23 +374,23 @@ func TestVersionsSurviveDeletion(t *testing.T) {
 	})
 }
 
-// The first push of a burst goes at once; later ones share, at a pace that depends on what is new and on the room.
+// The first push of a burst goes at once; later ones share, at a pace that depends on what is new and on what pushing it takes.
 func TestInterval(t *testing.T) {
 	h := &House{}
+	const ms = time.Millisecond
 	for _, c := range []struct {
-		what    news
-		sockets int
-		want    time.Duration
+		what       news
+		cost, want time.Duration
 	}{
-		{aboutContent, 0, 0}, {aboutContent, 10, 10 * time.Millisecond}, {aboutContent | aboutPeople, 300, 300 * time.Millisecond}, {aboutContent, 5000, time.Second},
-		{aboutPeople, 1, 100 * time.Millisecond}, {aboutPeople, 20, 100 * time.Millisecond}, {aboutPeople, 21, time.Second},
+		{aboutContent, 0, 0}, {aboutContent, 2 * ms, 8 * ms}, {aboutContent | aboutPeople, 60 * ms, 240 * ms}, {aboutContent, 300 * ms, time.Second},
+		{aboutPeople, 0, 100 * ms}, {aboutPeople, 5 * ms, 100 * ms}, {aboutPeople, 20 * ms, 320 * ms}, {aboutPeople, 90 * ms, time.Second},
 	} {
-		if got := h.interval(c.what, c.sockets); got != c.want {
-			t.Errorf("news %d in a room of %d: %v, want %v", c.what, c.sockets, got, c.want)
+		if got := h.interval(c.what, c.cost); got != c.want {
+			t.Errorf("news %d after a push of %v: %v, want %v", c.what, c.cost, got, c.want)
 		}
 	}
 	h.PushMinInterval = 300 * time.Millisecond
-	if got := h.interval(aboutContent, 1); got != h.PushMinInterval {
+	if got := h.interval(aboutContent, time.Microsecond); got != h.PushMinInterval {
 		t.Errorf("with a configured interval: %v", got)
 	}
 }

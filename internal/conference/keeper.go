@@ -19,13 +19,11 @@ const (
 	retryAfter = 500 * time.Millisecond
 	// maxInterval is the longest pause between two pushes to a room.
 	maxInterval = time.Second
-	// perSocket is how much every socket of a room adds to the pause before what is new in the tree is pushed again: a
-	// room of 1,000 is pushed to once a second at most, a room of 10 at once for all that anybody notices.
-	perSocket = time.Millisecond
-	// People who come and go may wait a little longer than content does, or a room that fills costs pushes by the
-	// dozen: smallInterval in rooms of up to smallRoom sockets, maxInterval in larger ones.
-	smallRoom     = 20
-	smallInterval = 100 * time.Millisecond
+	// What pushing to a room may take of one core. Content has a quarter of it, so that it is pushed at once wherever pushing is cheap.
+	// People who come and go may wait a little longer, or a room that fills costs the square of its size; they wait for peopleInterval in any case.
+	contentShare   = 4
+	peopleShare    = 16
+	peopleInterval = 100 * time.Millisecond
 )
 
 // news is what kind of change a keeper is told of.
@@ -49,6 +47,7 @@ type keeper struct {
 	running bool
 	last    *snapshot // nil until the first rebuild
 	pushed  time.Time // when the last rebuild began
+	cost    time.Duration // of the last push
 	failed  bool      // it could not read the database
 }
 
@@ -191,7 +190,7 @@ func (k *keeper) startOver() bool {
 // begin waits until the next push may be and reports whether there is anything to do. If not, the work ends.
 func (k *keeper) begin() bool {
 	for {
-		wait, ok := k.due(k.house.Hall.Occupancy(k.conferenceID))
+		wait, ok := k.due()
 		if !ok || wait <= 0 {
 			return ok
 		}
@@ -205,16 +204,16 @@ func (k *keeper) begin() bool {
 	}
 }
 
-// due returns how long to wait for the next push to a room of so many sockets. At 0 the work has begun: what changes from then on may be missing
-// in the snapshot, and is news again. ok is false if there is nothing to do.
-func (k *keeper) due(sockets int) (wait time.Duration, ok bool) {
+// due returns how long to wait for the next push. At 0 the work has begun: what changes from then on may be missing in the snapshot, and
+// is news again. ok is false if there is nothing to do.
+func (k *keeper) due() (wait time.Duration, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.dirty == 0 || k.house.ctx.Err() != nil {
 		k.running = false
 		return 0, false
 	}
-	pause := k.house.interval(k.dirty, sockets)
+	pause := k.house.interval(k.dirty, k.cost)
 	if k.failed {
 		pause = retryAfter
 	}
@@ -236,26 +235,35 @@ func (k *keeper) finish(s *snapshot) {
 	k.last = s
 }
 
-// interval returns the least time between two pushes of the given news to a room of so many sockets.
-func (h *House) interval(what news, sockets int) time.Duration {
+// spent notes what a push took: to hand it out does not wait, so that this is how long a core was busy with it, or longer if there was
+// none to be had.
+func (k *keeper) spent(cost time.Duration) {
+	k.house.metrics.pushSeconds.Observe(cost.Seconds())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cost = cost
+}
+
+// interval returns the least time from the beginning of a push to that of the next, if that is for the given news and pushing has taken
+// the given time.
+func (h *House) interval(what news, cost time.Duration) time.Duration {
 	switch {
 	case h.PushMinInterval > 0:
 		return min(h.PushMinInterval, maxInterval)
 	case what&aboutContent != 0:
-		return min(time.Duration(sockets)*perSocket, maxInterval)
-	case sockets <= smallRoom:
-		return smallInterval
+		return min(contentShare*cost, maxInterval)
 	}
-	return maxInterval
+	return min(max(peopleShare*cost, peopleInterval), maxInterval)
 }
 
 // publish hands what is new to the room, and the number of people back to the tree row.
 func (k *keeper) publish(before, s *snapshot) {
 	h := k.house
-	if before == nil || before.versions.Tree < s.versions.Tree {
+	start := time.Now()
+	newTree := before == nil || before.versions.Tree < s.versions.Tree
+	if newTree {
 		h.Hall.PushTree(k.conferenceID, s.treePush(before))
 		h.metrics.pushes.Inc()
-		h.logTree(before, s)
 	}
 	if before == nil || before.versions.Roster < s.versions.Roster {
 		push := RosterPush{Version: s.versions.Roster, Diff: s.diff(before), State: s.state()}
@@ -263,6 +271,10 @@ func (k *keeper) publish(before, s *snapshot) {
 			push.From = before.versions.Roster
 		}
 		h.Hall.PushRoster(k.conferenceID, push)
+	}
+	k.spent(time.Since(start))
+	if newTree {
+		h.logTree(before, s)
 	}
 	if err := h.writeBack(h.ctx, s); err != nil && h.ctx.Err() == nil {
 		h.Log.Warn("could not write the online number into head_data", slog.String("conference", k.conferenceID), slog.Any("error", err))

@@ -127,7 +127,7 @@ type Presence struct {
 type Conference struct {
 	AutoCreate        bool          `key:"auto_create" default:"true" doc:"Make a conference when somebody enters one that nobody registered"`
 	MaxTreeBytes      int           `key:"max_tree_bytes" default:"262144" min:"1024" max:"16777216" doc:"Bytes of the largest tree that REST may write"`
-	PushMinInterval   time.Duration `key:"push_min_interval" default:"0s" min:"0s" max:"1s" doc:"Least time between two pushes of one tree; 0 is chosen by the size of the room"`
+	PushMinInterval   time.Duration `key:"push_min_interval" default:"0s" min:"0s" max:"1s" doc:"Least time between two pushes of one tree; 0 is chosen by what a push takes"`
 	DuplicateSessions string        `key:"duplicate_sessions" default:"multi" oneof:"multi|newest|oldest" doc:"One user twice in one conference: all stay, the newest stays, or the oldest stays"`
 }
 

@@ -205,6 +205,7 @@ func (s *seat) begin() {
 		// client whose first event comes between the two. So the client hears of it only now.
 		s.box.release()
 	}
+	s.lighten()
 	_ = s.sock.On("disconnect", func(...any) { s.attempt("disconnect", func() { s.end(presence.Lost) }) })
 	s.sock.OnAny(func(args ...any) { s.attempt("event", func() { s.dispatch(args...) }) })
 	who := s.person()
@@ -226,6 +227,20 @@ func (s *seat) begin() {
 	if gone, _ := s.isGone(); gone {
 		s.dismiss()
 	}
+}
+
+// lighten lets go of what the library keeps of a request that has become a WebSocket and was read to its end. A polling session may
+// still be answering its first one.
+func (s *seat) lighten() {
+	t, ok := s.conn.Transport().(*webSocket)
+	if !ok || t.upgrade {
+		return
+	}
+	ctx := s.sock.Request()
+	ctx.Headers().Replace(nil)
+	ctx.Query().Replace(nil)
+	ctx.Request().Header, ctx.Request().TLS = nil, nil
+	*s.sock.Handshake() = socketio.Handshake{}
 }
 
 // beginWatching lets a system client see the conference that it named, if it named one, and asks once more whether it may be

@@ -93,7 +93,7 @@ func New(c Config, hall *Hall, house *conference.House, messages *message.Messag
 	d.handshakes, d.guesses = throttle.New(c.HandshakesPerSecond), throttle.NewGuesses(wrongPerSecond, looksAtOnce)
 	o := socketio.DefaultServerOptions()
 	o.SetServeClient(false)
-	o.SetConnectTimeout(c.ConnectTimeout)
+	o.SetConnectTimeout(c.ConnectTimeout + 3*slack) // see listen
 	o.SetParser(wire{c.Net})
 	o.SetAdapter(roomsBuilder{hall.rooms})
 	d.io = socketio.NewServer(nil, o)

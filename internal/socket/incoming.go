@@ -144,6 +144,9 @@ func (in *incoming) need(n int) (err error) {
 			read, err = in.from.Read(in.buf[in.end:])
 		}
 		if err != nil {
+			if in.end > in.at {
+				err = unexpected(err)
+			}
 			return err
 		}
 		in.end += read

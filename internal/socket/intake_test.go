@@ -348,3 +348,18 @@ func TestLimitsArePerConnection(t *testing.T) {
 		t.Errorf("the other one was answered %s", a.text)
 	}
 }
+
+// Whoever connects and says nothing is gone when he is closed. The engine's first ping used to meet that moment, and then it waited
+// for the answer for a day, with all that it knew of the connection: thousands of such visits took hundreds of megabytes.
+func TestSilentVisitsLeaveNothing(t *testing.T) {
+	o := open(t, func(c *Config) { c.ConnectTimeout, c.PingInterval = time.Second, time.Second })
+	before := runtime.NumGoroutine()
+	var visits []*webSocketClient
+	for range storetest.Size(2000, 300) {
+		visits = append(visits, o.dial(t, "EIO=4"))
+	}
+	for _, c := range visits {
+		c.ended()
+	}
+	storetest.Eventually(t, func() bool { return runtime.NumGoroutine() < before+len(visits)/50 }, "goroutines are left of silent visits")
+}

@@ -48,10 +48,12 @@ type heartbeat struct{ interval, timeout time.Duration }
 // slack is what a client that keeps to its heartbeat may be late.
 const slack = 500 * time.Millisecond
 
-// never is the heartbeat timeout of the engine. It begins to wait for the answer to a ping after it has sent it, so that an answer
-// that is quicker than that ends the wait before; the one that begins then nobody ends, and one in fifty sockets that answer every
-// ping was closed by it within a minute. After an upgrade it does not wait at all. So silence is our transports' own business.
-const never = 24 * time.Hour
+// patience is the heartbeat timeout of the engine. It begins to wait for the answer to a ping after it has sent it, so that an answer
+// that is quicker than that ends the wait before; the one that begins then nobody ends but the next ping, and one in fifty sockets that
+// answer every ping was closed by it within a minute. After an upgrade it does not wait at all. So silence is our transports' own
+// business, and this is far longer. It ends, because the engine may also begin to wait for a socket that has just closed, and
+// keeps that until then.
+func (b heartbeat) patience() time.Duration { return 5 * (b.interval + b.timeout) }
 
 // newEngine builds an engine on our transports. Each revision of the protocol has its own, as ping values are one
 // setting of an engine.
@@ -74,7 +76,7 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 	o := socketio.DefaultServerOptions()
 	o.SetTransports(types.NewSet[transports.TransportCtor](&pollingBuilder{lines: l}, &webSocketBuilder{lines: l}))
 	o.SetPingInterval(beat.interval)
-	o.SetPingTimeout(never)
+	o.SetPingTimeout(beat.patience())
 	o.SetUpgradeTimeout(c.UpgradeTimeout)
 	o.SetMaxHttpBufferSize(int64(c.MaxPayload))
 	o.SetAllowEIO3(c.AllowEIO3)
@@ -115,7 +117,8 @@ func (d *Door) listen(args ...any) {
 		t.start()
 	}
 	// The library's own timeout for CONNECT closes politely: with a heartbeat on its way at that moment it waits for what never comes.
-	d.Net.After(d.ConnectTimeout, "end a silent connection", func() {
+	// Ours comes before it, and behind the first ping, which by default is sent at that very moment.
+	d.Net.After(d.ConnectTimeout+slack, "end a silent connection", func() {
 		if d.hall.holder(conn.Id()) == nil {
 			conn.Close(true)
 		}

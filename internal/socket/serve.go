@@ -58,12 +58,20 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if websocket.IsWebSocketUpgrade(r) {
-		d.engines.ServeHTTP(w, r)
+		d.engines.ServeHTTP(w, kept(r))
 		return
 	}
 	answer := newResponse(w)
 	defer answer.end()
 	d.engines.ServeHTTP(answer, r)
+}
+
+// kept copies what of a request the library may keep for as long as a connection lives, and seat.lighten may take from it then.
+func kept(r *http.Request) *http.Request {
+	return (&http.Request{
+		Method: r.Method, URL: r.URL, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, Header: r.Header,
+		Body: http.NoBody, Host: r.Host, RemoteAddr: r.RemoteAddr, RequestURI: r.RequestURI, TLS: r.TLS,
+	}).WithContext(r.Context())
 }
 
 // foreign says what makes a query one that is not answered here, "" if nothing does. The library reads the last of several

@@ -28,7 +28,7 @@ type webSocketBuilder struct {
 
 // New implements the library's TransportCtor for a connection that is already upgraded to WebSocket.
 func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &webSocket{Transport: transports.MakeTransport(), conn: newStream(ctx.Websocket.NetConn()), lines: b.lines, ended: make(chan struct{})}
+	t := &webSocket{Transport: transports.MakeTransport(), handed: ctx.Websocket, conn: newStream(ctx.Websocket.NetConn()), lines: b.lines, ended: make(chan struct{})}
 	t.reader = incoming{from: t.conn, limit: b.lines.maxPayload, control: t.onControl}
 	t.Prototype(t)
 	t.Construct(ctx)
@@ -49,6 +49,7 @@ type webSocket struct {
 	transports.Transport
 	lines   lines
 	conn    *stream
+	handed  *types.WebSocketConn // as the library has it
 	reader  incoming
 	box     *outbox
 	in      *intake
@@ -103,9 +104,10 @@ func (t *webSocket) On(name types.EventName, listeners ...types.EventListener) e
 }
 
 // start begins to read. A packet read before all listeners of the library are in place would be lost, so this is
-// called when they are.
+// called when they are. By then the library has no more use for the connection that it made of the request either.
 func (t *webSocket) start() {
 	if t.begun.CompareAndSwap(false, true) {
+		t.handed.Conn = nil
 		t.lines.net.Go("read", t.read)
 	}
 }
