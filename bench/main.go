@@ -46,6 +46,11 @@ type part struct {
 var parts = []part{
 	{"cpu", cpu},
 	{"latency", latency},
+	{"memory", memory},
+	{"storm", storm},
+	{"patch", patch},
+	{"growth", growth},
+	{"hot", hot},
 }
 
 func names() string {

@@ -22,9 +22,10 @@ type job struct {
 type seen struct {
 	pushes     int
 	deliveries int64
-	size       float64         // of a message, bytes
-	cpu        time.Duration   // of the server
-	db, redis  time.Duration   // of MariaDB and Redis
+	size       float64       // of a message, bytes
+	cpu        time.Duration // of the server
+	db, redis  time.Duration // of MariaDB and Redis
+	took       time.Duration
 	last       []time.Duration // from before the request to the last client, for each push
 	pushesSeen *load.Pushes
 }
@@ -41,6 +42,7 @@ func (b *bench) run(ctx context.Context, j job) (seen, error) {
 	if err := b.clocks(j.server, &before); err != nil {
 		return seen{}, err
 	}
+	begin := time.Now()
 	p, err := b.series(ctx, j, j.long)
 	if err != nil {
 		return seen{}, err
@@ -48,7 +50,7 @@ func (b *bench) run(ctx context.Context, j job) (seen, error) {
 	if err := b.clocks(j.server, &after); err != nil {
 		return seen{}, err
 	}
-	s := seen{pushes: count(j.rate, j.long), pushesSeen: p}
+	s := seen{pushes: count(j.rate, j.long), took: time.Since(begin), pushesSeen: p}
 	s.deliveries, s.size = p.Deliveries()
 	s.cpu, s.db, s.redis = after[0]-before[0], after[1]-before[1], after[2]-before[2]
 	s.last = p.Last(s.pushes)
@@ -69,8 +71,13 @@ func count(rate float64, long time.Duration) int { return max(1, int(rate*long.S
 
 // series pushes at the rate for so long, one request after another, and waits until all have arrived.
 func (b *bench) series(ctx context.Context, j job, long time.Duration) (*load.Pushes, error) {
+	return b.seriesFrom(ctx, j, long, b.next(count(j.rate, long)))
+}
+
+// seriesFrom is series with numbers that were taken before.
+func (b *bench) seriesFrom(ctx context.Context, j job, long time.Duration, first int) (*load.Pushes, error) {
 	n, clients := count(j.rate, long), j.fleet.Size()
-	p := load.NewPushes(b.next(n), n)
+	p := load.NewPushes(first, n)
 	j.fleet.Handle(p.Handle)
 	begin := time.Now()
 	for i := range n {

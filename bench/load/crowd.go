@@ -13,9 +13,10 @@ var (
 
 // Crowd counts the clients whose last tree shows so many people online.
 type Crowd struct {
-	want  int
-	shown atomic.Int64
-	trees atomic.Int64
+	want   int
+	shown  atomic.Int64
+	trees  atomic.Int64
+	length atomic.Int64
 }
 
 // NewCrowd waits for trees that show want people.
@@ -27,6 +28,7 @@ func (w *Crowd) Handle(c *Conn, message []byte) {
 		return
 	}
 	w.trees.Add(1)
+	w.length.Store(int64(len(message)))
 	n := online(message)
 	switch {
 	case n == c.Online:
@@ -43,6 +45,9 @@ func (w *Crowd) Shown() int { return int(w.shown.Load()) }
 
 // Trees returns how many full trees came.
 func (w *Crowd) Trees() int64 { return w.trees.Load() }
+
+// Length returns the bytes of the last tree.
+func (w *Crowd) Length() int64 { return w.length.Load() }
 
 // online returns the number of people that a tree shows, -1 if it shows none. It is looked for from the end, where it stands.
 func online(tree []byte) int {
