@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build web test prove chaos fuzz lint fmt clean
+.PHONY: help deps run build web test prove chaos bench fuzz lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -23,6 +23,7 @@ build: ## build the server into bin/
 test: deps lint ## check everything: lint, then all tests against real servers and clients
 	scripts/services run scripts/tests -race -timeout 40m $$(go list ./... | grep -v /test/chaos)
 	scripts/tests -race -timeout 20m ./test/chaos # by itself: it breaks what it has itself, and takes the whole machine
+	cd bench && go test -race ./...
 
 prove: deps ## run the long proofs: load, crashes, lost networks
 	scripts/prove
@@ -30,16 +31,20 @@ prove: deps ## run the long proofs: load, crashes, lost networks
 chaos: deps ## break nodes, servers and lines, and print what was promised and what clients saw
 	@scripts/chaos
 
+bench: deps ## measure beside Node and a bare broadcaster, and print what each costs
+	@scripts/bench
+
 fuzz: ## look for input that breaks something, 30 s for each kind of it
 	@scripts/fuzz
 
 lint: ## gofmt, go vet and staticcheck
 	@echo "gofmt" && unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run make fmt for:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
+	cd bench && go vet ./...
 	$(GO_TOOL) staticcheck ./...
 
 fmt: ## format all Go files
 	gofmt -w .
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist test/clients/node_modules web/node_modules web/dist/*.js
+	rm -rf bin dist test/clients/node_modules bench/node/node_modules web/node_modules web/dist/*.js

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"rollcall/bench/load"
+	"rollcall/bench/stats"
+)
+
+// smallRoom is the size of a small conference.
+const smallRoom = 5
+
+// hot measures what many small conferences notice of a large one in which things go on.
+func hot(ctx context.Context, b *bench) ([]*row, error) {
+	s, err := b.startServer(ctx, rollcall, "conference.push_min_interval", "1ms")
+	if err != nil {
+		return nil, err
+	}
+	defer s.stop()
+	small := load.NewFleet(func(*load.Conn, []byte) {})
+	defer small.Close()
+	if err := b.settle(ctx, s, small); err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("p99 of the time to all %d of a conference, one of %d, 20 changes/s", smallRoom, b.plan.small)
+	alone := &row{what: what + ", alone", unit: millis}
+	beside := &row{what: fmt.Sprintf("- beside one of %d, 5 changes/s there", b.plan.crowd), unit: millis}
+	multiple := &row{what: "- that as a multiple", unit: plain, most: 2}
+	for round := range b.plan.rounds {
+		one, err := b.smallRound(ctx, s, small)
+		if err != nil {
+			return nil, fmt.Errorf("alone: %w", err)
+		}
+		two, err := b.hotRound(ctx, s, small, fmt.Sprintf("hot-%d", round))
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		if err != nil {
+			b.say("round %d: %v", round+1, err)
+			beside.fault(rollcall, round, err)
+			continue
+		}
+		alone.set(rollcall, round, one)
+		beside.set(rollcall, round, two)
+		multiple.set(rollcall, round, two/one)
+		b.say("round %d: p99 %.1f ms alone, %.1f ms beside the hot one", round+1, one, two)
+	}
+	return []*row{alone, beside, multiple}, nil
+}
+
+func smallName(i int) string { return fmt.Sprintf("small-%d", i) }
+
+// settle fills the small conferences.
+func (b *bench) settle(ctx context.Context, s *server, small *load.Fleet) error {
+	err := small.Add(ctx, b.plan.small*smallRoom, parallel, func(i int) load.Way {
+		return s.way(fmt.Sprintf("user-%d", i), smallName(i/smallRoom))
+	})
+	if err != nil {
+		return err
+	}
+	b.say("%d conferences of %d are there", b.plan.small, smallRoom)
+	for i := range b.plan.small {
+		if err := s.patch(ctx, smallName(i), target.content(0)); err != nil {
+			return err
+		}
+	}
+	return pause(ctx, b.plan.rest)
+}
+
+// smallRound changes one small conference after another, and does not wait for one to be answered before it changes the next. It
+// returns the p99 in milliseconds.
+func (b *bench) smallRound(ctx context.Context, s *server, small *load.Fleet) (float64, error) {
+	const rate = 20
+	n := count(rate, b.plan.hotWindow)
+	p := load.NewPushes(b.next(n), n)
+	small.Handle(p.Handle)
+	var (
+		all  sync.WaitGroup
+		errs = make([]error, n)
+	)
+	for i, begin := 0, time.Now(); i < n; i++ {
+		time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / rate)))
+		all.Go(func() { errs[i] = s.push(ctx, smallName(i%b.plan.small), p.Send(i, smallRoom)) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return 0, err
+		}
+	}
+	_ = load.Until(ctx, 10*time.Second, func() bool { return p.Done(n) }) // what did not arrive, Exact says
+	if err := small.Err(); err != nil {
+		return 0, err
+	}
+	return stats.Quantile(inMillis(p.Last(n)), 0.99), p.Exact(n)
+}
+
+// hotRound is smallRound while things go on in a large conference.
+func (b *bench) hotRound(ctx context.Context, s *server, small *load.Fleet, conference string) (p99 float64, err error) {
+	crowd, err := b.gather(ctx, s, conference, b.plan.crowd)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.patch(ctx, conference, target.content(0)); err != nil {
+		crowd.Close()
+		return 0, err
+	}
+	j := job{server: s, fleet: crowd, conference: conference, rate: 5}
+	done := make(chan error, 1)
+	first := b.next(count(j.rate, b.plan.hotWindow))
+	go func() {
+		_, err := b.seriesFrom(ctx, j, b.plan.hotWindow, first)
+		done <- err
+	}()
+	p99, err = b.smallRound(ctx, s, small)
+	if large := <-done; err == nil {
+		err = large
+	}
+	crowd.Close()
+	if err == nil {
+		err = pause(ctx, b.plan.rest)
+	}
+	return p99, err
+}
