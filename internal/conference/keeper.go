@@ -45,10 +45,10 @@ type keeper struct {
 	mu      sync.Mutex // guards the rest
 	dirty   news       // what changed since the running rebuild began
 	running bool
-	last    *snapshot // nil until the first rebuild
-	pushed  time.Time // when the last rebuild began
+	last    *snapshot     // nil until the first rebuild
+	pushed  time.Time     // when the last rebuild began
 	cost    time.Duration // of the last push
-	failed  bool      // it could not read the database
+	failed  bool          // it could not read the database
 }
 
 // keeperOf returns the keeper of a conference and makes one if there is none.
