@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,8 +26,8 @@ import (
 
 // Hall is where the sockets of this node sit. No method blocks.
 type Hall interface {
-	// Emit sends an event to an audience and returns who is in it.
-	Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket
+	// EmitAll sends events to their audiences, in order.
+	EmitAll(events []hall.Event)
 	// End says kicked with the reason to the sockets and disconnects them for good.
 	End(to hall.Audience, reason string) int
 }
@@ -136,11 +137,7 @@ func (c *Cluster) Post(ctx context.Context, letters ...hall.Letter) error {
 		return c.Forward(ctx, letters)
 	}
 	store.AfterCommit(ctx, func() {
-		for _, l := range letters {
-			if l.Mine {
-				c.hand(l.Kind, l.Body)
-			}
-		}
+		c.hand(mine(letters))
 		c.makeUp(ctx, letters)
 	})
 	return nil
@@ -222,24 +219,50 @@ func Letter(kind string, body any) (hall.Letter, error) {
 	return hall.Letter{Kind: kind, Body: text}, nil
 }
 
-// hand delivers a letter and notes what goes wrong. One that breaks whoever gets it is not delivered again.
-func (c *Cluster) hand(kind string, text []byte) {
-	c.note("deliver a letter", c.Net.Try("deliver a letter", func() error { return c.deliver(kind, text) }))
+// mine returns the letters that are also for the node that posts them.
+func mine(letters []hall.Letter) []hall.Letter {
+	return slices.DeleteFunc(slices.Clone(letters), func(l hall.Letter) bool { return !l.Mine })
 }
 
-// deliver does what a letter says.
+// hand delivers letters in order and notes what goes wrong. One that breaks whoever gets it is not delivered again. Events that come one
+// after the other go to the sockets together.
+func (c *Cluster) hand(letters []hall.Letter) {
+	var events []hall.Event
+	emit := func() {
+		if len(events) > 0 {
+			c.Net.Call("deliver letters", func() { c.Hall.EmitAll(events) })
+		}
+		events = nil
+	}
+	for _, l := range letters {
+		if l.Kind == kindEmit {
+			e, err := readEmit(l.Body)
+			if c.note("read a letter", err); err == nil {
+				events = append(events, e)
+			}
+			continue
+		}
+		emit()
+		c.note("deliver a letter", c.Net.Try("deliver a letter", func() error { return c.deliver(l.Kind, l.Body) }))
+	}
+	emit()
+}
+
+func readEmit(text []byte) (hall.Event, error) {
+	var body emitBody
+	if err := json.Unmarshal(text, &body); err != nil {
+		return hall.Event{}, fmt.Errorf("read a letter: %w", err)
+	}
+	e := hall.Event{To: body.To, Name: body.Event, Args: make([]json.RawMessage, len(body.Args))}
+	for i, a := range body.Args {
+		e.Args[i] = json.RawMessage(a)
+	}
+	return e, nil
+}
+
+// deliver does what a letter says that is no event.
 func (c *Cluster) deliver(kind string, text []byte) error {
 	switch kind {
-	case kindEmit:
-		var body emitBody
-		if err := json.Unmarshal(text, &body); err != nil {
-			return fmt.Errorf("read a letter: %w", err)
-		}
-		args := make([]json.RawMessage, len(body.Args))
-		for i, a := range body.Args {
-			args[i] = json.RawMessage(a)
-		}
-		c.Hall.Emit(body.To, body.Event, args...)
 	case kindEnd:
 		var body endBody
 		if err := json.Unmarshal(text, &body); err != nil {

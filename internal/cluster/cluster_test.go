@@ -32,6 +32,12 @@ type node struct {
 }
 
 // Emit implements cluster.Hall.
+func (n *node) EmitAll(events []hall.Event) {
+	for _, e := range events {
+		n.Emit(e.To, e.Name, e.Args...)
+	}
+}
+
 func (n *node) Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket {
 	n.note(fmt.Sprint("emit ", to.Users, " ", event, " ", string(slices.Concat(args...))))
 	return nil

@@ -148,14 +148,16 @@ func (c *Cluster) read(ctx context.Context) error {
 			return err
 		}
 		now := time.Now()
+		var letters []hall.Letter
 		for _, row := range rows {
 			c.reader.seen(row.ID, now)
 			if row.FromNode == c.Node || row.ToNode != "" && row.ToNode != c.Node {
 				continue
 			}
 			c.metrics.received.Inc()
-			c.hand(row.Kind, []byte(row.Body))
+			letters = append(letters, hall.Letter{Kind: row.Kind, Body: []byte(row.Body)})
 		}
+		c.hand(letters)
 		more = len(rows) >= readMost
 	}
 	c.reader.gaps.forget(time.Now())

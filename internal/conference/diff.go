@@ -11,11 +11,20 @@ import (
 )
 
 // treePush is what brings a room that has seen an earlier snapshot, which may be nil, to s.
-func (s *snapshot) treePush(before *snapshot) TreePush {
-	p := TreePush{Version: s.versions.Tree, Tree: s.tree()}
+func (s *snapshot) treePush(before *snapshot) *TreePush {
+	p := &TreePush{Version: s.versions.Tree, Tree: s.tree()}
 	if before != nil {
 		p.From = before.versions.Tree
 		p.Patch = sync.OnceValue(func() json.RawMessage { return s.patch(before, len(p.Tree)) })
+	}
+	return p
+}
+
+// rosterPush is the same for the roster.
+func (s *snapshot) rosterPush(before *snapshot) *RosterPush {
+	p := &RosterPush{Version: s.versions.Roster, Diff: s.diff(before), State: s.state()}
+	if before != nil {
+		p.From = before.versions.Roster
 	}
 	return p
 }

@@ -42,14 +42,13 @@ type RosterPush struct {
 type Hall interface {
 	// Occupancy returns how many sockets are in the conference's room, those that only watch included.
 	Occupancy(conferenceID string) int
-	// PushTree gives the room a version of the tree. A socket that has seen a later one is left alone.
-	PushTree(conferenceID string, t TreePush)
-	// PushRoster gives the room a version of the roster.
-	PushRoster(conferenceID string, r RosterPush)
+	// Push gives the room a version of the tree, of the roster, or of both; nil is neither. A socket that has seen a later one is left
+	// alone.
+	Push(conferenceID string, t *TreePush, r *RosterPush)
 	// Find returns the sockets of an audience.
 	Find(to hall.Audience) []hall.Socket
-	// Emit sends an event to an audience and returns who is in it.
-	Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket
+	// EmitAll sends events to their audiences, in order.
+	EmitAll(events []hall.Event)
 	// End says kicked with the reason to the sockets and disconnects them for good. It returns how many there were.
 	End(to hall.Audience, reason string) int
 	// Holds reports whether a session is on this node, and EndSession does to it what End does.

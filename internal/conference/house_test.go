@@ -26,7 +26,6 @@ type fakeHall struct {
 	Hall
 	mu      sync.Mutex
 	trees   []json.RawMessage
-	patches []json.RawMessage // beside each tree; nil where there is none
 	rosters []RosterPush
 	events  []string
 	ended   []string
@@ -50,27 +49,27 @@ func (h *fakeHall) Find(hall.Audience) []hall.Socket {
 	}
 	return []hall.Socket{{UserID: "anna"}}
 }
-func (h *fakeHall) PushTree(_ string, t TreePush) {
-	h.called("PushTree")
-	var patch json.RawMessage
-	if t.Patch != nil {
-		patch = t.Patch()
-	}
-	h.do(func() { h.trees, h.patches = append(h.trees, t.Tree), append(h.patches, patch) })
-}
-func (h *fakeHall) PushRoster(_ string, r RosterPush) {
-	h.called("PushRoster")
-	h.do(func() { h.rosters = append(h.rosters, r) })
-}
-func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket {
-	h.called("Emit")
+func (h *fakeHall) Push(_ string, t *TreePush, r *RosterPush) {
+	h.called("Push")
 	h.do(func() {
-		if to.All {
-			h.events = append(h.events, event)
+		if t != nil {
+			h.trees = append(h.trees, t.Tree)
 		}
-		h.said = append(h.said, spoken{event, string(args[0]), to, now()})
+		if r != nil {
+			h.rosters = append(h.rosters, *r)
+		}
 	})
-	return nil
+}
+func (h *fakeHall) EmitAll(events []hall.Event) {
+	h.called("EmitAll")
+	h.do(func() {
+		for _, e := range events {
+			if e.To.All {
+				h.events = append(h.events, e.Name)
+			}
+			h.said = append(h.said, spoken{e.Name, string(e.Args[0]), e.To, now()})
+		}
+	})
 }
 func (h *fakeHall) End(_ hall.Audience, reason string) int {
 	h.called("End")

@@ -260,20 +260,20 @@ func (h *House) interval(what news, cost time.Duration) time.Duration {
 func (k *keeper) publish(before, s *snapshot) {
 	h := k.house
 	start := time.Now()
-	newTree := before == nil || before.versions.Tree < s.versions.Tree
-	if newTree {
-		h.Hall.PushTree(k.conferenceID, s.treePush(before))
+	var tree *TreePush
+	var roster *RosterPush
+	if before == nil || before.versions.Tree < s.versions.Tree {
+		tree = s.treePush(before)
 		h.metrics.pushes.Inc()
 	}
 	if before == nil || before.versions.Roster < s.versions.Roster {
-		push := RosterPush{Version: s.versions.Roster, Diff: s.diff(before), State: s.state()}
-		if before != nil {
-			push.From = before.versions.Roster
-		}
-		h.Hall.PushRoster(k.conferenceID, push)
+		roster = s.rosterPush(before)
 	}
-	k.spent(time.Since(start))
-	if newTree {
+	if tree != nil || roster != nil {
+		h.Hall.Push(k.conferenceID, tree, roster)
+		k.spent(time.Since(start))
+	}
+	if tree != nil {
 		h.logTree(before, s)
 	}
 	if err := h.writeBack(h.ctx, s); err != nil && h.ctx.Err() == nil {

@@ -63,16 +63,16 @@ func TestPanicIsCaught(t *testing.T) {
 	b, panics := netted(t, storetest.Open(t, store.SQLite), nil)
 	anna := b.arrive(t, "anna", "42")
 	b.shows(t, "headData", `{"onLineNumber":1}`)
-	for i, method := range []string{"PushTree", "PushRoster", "Occupancy"} {
+	for i, method := range []string{"Push", "Find", "Occupancy"} {
 		b.trips(method, 2)
 		user := string(rune('b' + i))
 		b.arrive(t, user, "42")
 		storetest.Eventually(t, func() bool { return panics("keep a conference")+panics("look around") == float64(2*(i+1)) }, method+" did not panic")
 		b.shows(t, "headData", `{"onLineNumber":`+string(rune('2'+i))+`}`)
 	}
-	b.trips("Emit", 1)
+	b.trips("EmitAll", 1)
 	b.arrive(t, "dora", "43")
-	storetest.Eventually(t, func() bool { return panics("deliver a letter") == 1 }, "nothing was announced")
+	storetest.Eventually(t, func() bool { return panics("deliver letters") == 1 }, "nothing was announced")
 	b.arrive(t, "emil", "43")
 	storetest.Eventually(t, func() bool { return len(b.hall.heard("online_notice")) > 0 }, "nothing is announced any more")
 	b.trips("End", 2)

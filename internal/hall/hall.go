@@ -1,6 +1,8 @@
 // Package hall has the words for sockets: who is addressed, who was reached, and what one node says to another.
 package hall
 
+import "encoding/json"
+
 // Socket is one socket, of this node unless Node says otherwise.
 type Socket struct {
 	SessionID    string // "" of nobody and of system clients
@@ -27,6 +29,13 @@ type Audience struct {
 	ClientTypes  []string // only those of these types; empty: all
 	Except       []string // users who are left out
 	ExceptOf     string   // a session that is left out
+}
+
+// Event is something to be said to sockets.
+type Event struct {
+	To   Audience
+	Name string
+	Args []json.RawMessage
 }
 
 // Users returns the different users among sockets, in the order in which they first stand there. Nobody is left out.

@@ -50,6 +50,12 @@ func (h *fakeHall) Find(to hall.Audience) (found []hall.Socket) {
 	return found
 }
 
+func (h *fakeHall) EmitAll(events []hall.Event) {
+	for _, e := range events {
+		h.Emit(e.To, e.Name, e.Args...)
+	}
+}
+
 func (h *fakeHall) Emit(to hall.Audience, event string, args ...json.RawMessage) []hall.Socket {
 	return h.EmitAcked(to, "", event, args...)
 }

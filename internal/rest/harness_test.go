@@ -46,15 +46,27 @@ func (h *fakeHall) Find(to hall.Audience) (out []hall.Socket) {
 	}
 	return out
 }
-func (h *fakeHall) Occupancy(string) int                            { return 1 }
-func (h *fakeHall) PushTree(conf string, _ conference.TreePush)     { h.note("tree " + conf) }
-func (h *fakeHall) PushRoster(conf string, _ conference.RosterPush) { h.note("roster " + conf) }
+func (h *fakeHall) Occupancy(string) int { return 1 }
+func (h *fakeHall) Push(conf string, t *conference.TreePush, r *conference.RosterPush) {
+	if t != nil {
+		h.note("tree " + conf)
+	}
+	if r != nil {
+		h.note("roster " + conf)
+	}
+}
 func (h *fakeHall) End(to hall.Audience, why string) int {
 	h.note("end " + why)
 	return len(h.Find(to))
 }
 func (h *fakeHall) Holds(session string) bool      { return session == "s1" }
 func (h *fakeHall) EndSession(session, why string) { h.note("end " + session + " " + why) }
+func (h *fakeHall) EmitAll(events []hall.Event) {
+	for _, e := range events {
+		h.Emit(e.To, e.Name, e.Args...)
+	}
+}
+
 func (h *fakeHall) Emit(to hall.Audience, e string, a ...json.RawMessage) []hall.Socket {
 	text := e
 	if to.All && to.ConferenceID != "" {

@@ -129,7 +129,7 @@ func rosterFrame(conferenceID, name string, version int64, payload json.RawMessa
 
 // patchFrame makes the frame of what has changed in a tree, nil if there is none. Once more of them wait for a socket than the tree
 // itself takes, it gets that.
-func patchFrame(conferenceID string, t conference.TreePush) (*frame, error) {
+func patchFrame(conferenceID string, t *conference.TreePush) (*frame, error) {
 	if t.Patch == nil {
 		return nil, nil //nolint:nilnil // nil is the documented answer
 	}
@@ -145,46 +145,58 @@ func patchFrame(conferenceID string, t conference.TreePush) (*frame, error) {
 	return f, nil
 }
 
-// PushTree implements conference.Hall.
-func (h *Hall) PushTree(conferenceID string, t conference.TreePush) {
-	whole, err := treeFrame(conferenceID, t.Version, t.Tree)
+// pushed are the frames of one push: those that say all, and those for whoever has seen the version before. Any may be nil.
+type pushed struct{ tree, patch, state, diff *frame }
+
+// Push implements conference.Hall.
+func (h *Hall) Push(conferenceID string, t *conference.TreePush, r *conference.RosterPush) {
+	seats := h.rooms.in(conferenceRoom(conferenceID))
+	lean := slices.ContainsFunc(seats, func(s *seat) bool { return s.patches })
+	p, err := frames(conferenceID, t, r, lean)
 	if err != nil {
-		h.log.Error("could not encode a tree", slog.Any("error", err))
+		h.log.Error("could not encode what is to be pushed", slog.Any("error", err))
 		return
 	}
-	seats := h.rooms.in(conferenceRoom(conferenceID))
-	var patch *frame
-	if slices.ContainsFunc(seats, func(s *seat) bool { return s.patches }) {
-		if patch, err = patchFrame(conferenceID, t); err != nil {
-			h.log.Error("could not encode a patch of a tree", slog.Any("error", err)) // the whole tree says it all
-		}
-	}
 	for _, s := range seats {
-		if patch == nil || !s.patches || s.push(patch) == gap {
-			s.push(whole)
+		patch := p.patch
+		if !s.patches {
+			patch = nil
 		}
+		s.queueEither(patch, p.tree)
+		s.queueEither(p.diff, p.state)
+		s.flush()
 	}
 }
 
-// PushRoster implements conference.Hall.
-func (h *Hall) PushRoster(conferenceID string, r conference.RosterPush) {
-	state, err := rosterFrame(conferenceID, "presence_state", r.Version, r.State)
-	if err != nil {
-		h.log.Error("could not encode a roster", slog.Any("error", err))
-		return
-	}
-	var diff *frame
-	if r.Diff != nil {
-		if diff, err = rosterFrame(conferenceID, "presence_diff", r.Version, r.Diff); err != nil {
-			h.log.Error("could not encode a roster", slog.Any("error", err))
-			return
+// frames encodes a push; lean says that somebody wants patches.
+func frames(conferenceID string, t *conference.TreePush, r *conference.RosterPush, lean bool) (p pushed, err error) {
+	if t != nil {
+		if p.tree, err = treeFrame(conferenceID, t.Version, t.Tree); err != nil {
+			return p, err
 		}
-		diff.from, diff.follows = r.From, true
-	}
-	for _, s := range h.rooms.in(conferenceRoom(conferenceID)) {
-		if diff == nil || s.push(diff) == gap {
-			s.push(state)
+		if lean {
+			if p.patch, err = patchFrame(conferenceID, t); err != nil {
+				return p, err
+			}
 		}
+	}
+	if r == nil {
+		return p, nil
+	}
+	if p.state, err = rosterFrame(conferenceID, "presence_state", r.Version, r.State); err != nil || r.Diff == nil {
+		return p, err
+	}
+	if p.diff, err = rosterFrame(conferenceID, "presence_diff", r.Version, r.Diff); err != nil {
+		return p, err
+	}
+	p.diff.from, p.diff.follows = r.From, true
+	return p, nil
+}
+
+// queueEither queues change, or whole if there is no change or the client has not seen what it follows.
+func (s *seat) queueEither(change, whole *frame) {
+	if whole != nil && (change == nil || s.queue(change) == gap) {
+		s.queue(whole)
 	}
 }
 
@@ -265,7 +277,7 @@ func sockets(seats []*seat) []hall.Socket {
 	return list
 }
 
-// Emit implements conference.Hall.
+// Emit implements message.Hall.
 func (h *Hall) Emit(to hall.Audience, name string, args ...json.RawMessage) []hall.Socket {
 	f, err := event(name, args...)
 	if err != nil {
@@ -273,6 +285,27 @@ func (h *Hall) Emit(to hall.Audience, name string, args ...json.RawMessage) []ha
 		return nil
 	}
 	return h.hand(to, func(s *seat) verdict { return s.push(f) })
+}
+
+// EmitAll implements conference.Hall. A socket gets what is for it in one write.
+func (h *Hall) EmitAll(events []hall.Event) {
+	told := map[*seat]struct{}{}
+	defer func() {
+		for s := range told {
+			s.flush()
+		}
+	}()
+	for _, e := range events {
+		f, err := event(e.Name, e.Args...)
+		if err != nil {
+			h.log.Error("could not encode an event", slog.Any("error", err))
+			continue
+		}
+		for _, s := range h.find(e.To) {
+			s.queue(f)
+			told[s] = struct{}{}
+		}
+	}
 }
 
 // hand pushes to the seats of an audience and returns those that took it. A seat that is about to close takes nothing:

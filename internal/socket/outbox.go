@@ -37,10 +37,19 @@ type outbox struct {
 
 func newOutbox(limit int, d drain) *outbox { return &outbox{max: limit, drain: d} }
 
-// push queues f. If more bytes than allowed wait already, the client is given up: it comes back and starts from a
+// push queues f and has it written.
+func (o *outbox) push(f *frame) verdict {
+	v := o.queue(f)
+	if v == queued {
+		o.flush()
+	}
+	return v
+}
+
+// queue queues f; flush has to follow. If more bytes than allowed wait already, the client is given up: it comes back and starts from a
 // snapshot. Frames that make others superfluous do not count, as one of a stream waits at most; and a frame that is
 // too large all by itself still goes to a client for whom nothing waits, or nobody could ever enter its conference.
-func (o *outbox) push(f *frame) verdict {
+func (o *outbox) queue(f *frame) verdict {
 	o.mu.Lock()
 	before := o.bytes
 	v := o.admit(f)
@@ -50,13 +59,20 @@ func (o *outbox) push(f *frame) verdict {
 		v = closed
 	}
 	o.mu.Unlock()
-	switch {
-	case over:
+	if over {
 		d.overflow()
-	case v == queued:
-		d.ready()
 	}
 	return v
+}
+
+// flush says that frames wait, if any do.
+func (o *outbox) flush() {
+	o.mu.Lock()
+	d, any := o.drain, len(o.waiting) > 0
+	o.mu.Unlock()
+	if any {
+		d.ready()
+	}
 }
 
 // admit decides about f and queues it. mu is held.

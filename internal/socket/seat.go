@@ -185,6 +185,21 @@ func (s *seat) push(f *frame) verdict {
 	return s.box.push(f)
 }
 
+// queue is push without a write, which flush does.
+func (s *seat) queue(f *frame) verdict {
+	if s.box == nil {
+		return closed
+	}
+	return s.box.queue(f)
+}
+
+// flush has written what was queued.
+func (s *seat) flush() {
+	if s.box != nil {
+		s.box.flush()
+	}
+}
+
 // expel ends the seat for good: the client is told why and does not come back by itself.
 //
 // A socket that is only being let in hears of it as soon as it is; see Door.connected.
