@@ -59,16 +59,19 @@ func (r *row) held() bool {
 	if len(r.faults) > 0 || r.judged() && len(values) == 0 {
 		return false
 	}
-	if r.most > 0 && stats.Median(values) > r.most {
+	if r.most > 0 && printed(stats.Median(values)) > r.most {
 		return false
 	}
 	for _, k := range []kind{node, floor} {
-		if got, ok := r.ratio(k); r.ratios[k] > 0 && (!ok || got > r.ratios[k]) {
+		if got, ok := r.ratio(k); r.ratios[k] > 0 && (!ok || printed(got) > r.ratios[k]) {
 			return false
 		}
 	}
 	return true
 }
+
+// printed rounds as the table does, so that nothing is judged by what nobody can see.
+func printed(v float64) float64 { return math.Round(v*100) / 100 }
 
 // targets says them in words.
 func (r *row) targets() string {
@@ -125,6 +128,15 @@ func table(rows []*row, judge bool) string {
 			faults = append(faults, "- "+r.what+": "+f+"\n")
 		}
 	}
+	text := markdown(lines)
+	if len(faults) > 0 {
+		text += "\nWhat went wrong:\n\n" + strings.Join(faults, "")
+	}
+	return text
+}
+
+// markdown prints a table of which the first line is the head.
+func markdown(lines [][]string) string {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
 		for i, c := range line {
@@ -143,9 +155,6 @@ func table(rows []*row, judge bool) string {
 			}
 			b.WriteString("|\n")
 		}
-	}
-	if len(faults) > 0 {
-		b.WriteString("\nWhat went wrong:\n\n" + strings.Join(faults, ""))
 	}
 	return b.String()
 }
