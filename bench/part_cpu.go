@@ -115,7 +115,7 @@ func (b *bench) cpuTurn(ctx context.Context, s *server, t cpuTurn) error {
 		if err := s.prepare(ctx, conference, t.templates[z], z, n); err != nil {
 			return err
 		}
-		got, err := b.run(ctx, job{s, fleet, conference, 10, b.plan.warm, b.plan.cpuWindow})
+		got, err := b.run(ctx, job{server: s, fleet: fleet, conference: conference, rate: 10, warm: b.plan.warm, long: b.plan.cpuWindow})
 		if ctx.Err() != nil {
 			return err
 		}

@@ -39,9 +39,9 @@ func planned(short bool, rounds int, window time.Duration) plan {
 	p := plan{
 		rounds: rounds, judge: true, rest: 1500 * time.Millisecond,
 		sockets: [2]int{100, 1000}, sizes: []size{64, target, 32 << 10},
-		warm: time.Second / 2, cpuWindow: 3 * time.Second, lastWindow: 10 * time.Second,
+		warm: time.Second / 2, cpuWindow: 2500 * time.Millisecond, lastWindow: 8 * time.Second,
 		idle: 10_000, idleRoom: 20, idleRest: 8 * time.Second, storm: 5000,
-		growth: []step{{1, 20}, {100, 20}, {1000, 10}, {10_000, 4}}, growthWindow: 4 * time.Second,
+		growth: []step{{1, 20}, {100, 20}, {1000, 10}, {10_000, 2}}, growthWindow: 4 * time.Second,
 		small: 1000, crowd: 5000, hotWindow: 8 * time.Second,
 		soak: 5000,
 	}

@@ -125,7 +125,7 @@ func table(rows []*row, judge bool) string {
 	for _, r := range rows {
 		lines = append(lines, r.cells(judge))
 		for _, f := range r.faults {
-			faults = append(faults, "- "+r.what+": "+f+"\n")
+			faults = append(faults, "- "+strings.TrimPrefix(r.what, "- ")+": "+f+"\n")
 		}
 	}
 	text := markdown(lines)

@@ -3,6 +3,7 @@ package load
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSeq(t *testing.T) {
@@ -18,13 +19,16 @@ func TestPushes(t *testing.T) {
 	message := func(n int) []byte { return []byte(`42["note_tree",{"topicInfo":{"seq":"` + Seq(n) + `"}}]`) }
 	p := NewPushes(100, 3)
 	for i := range 3 {
-		if seq := p.Send(i, 2); seq != 100+i {
+		if seq := p.Send(i, 2, Now()); seq != 100+i {
 			t.Errorf("push %d has the number %d", i, seq)
 		}
 		p.Handle(nil, message(100+i))
 	}
 	if p.Done(3) || p.Exact(3) == nil {
 		t.Error("half of the deliveries are all of them")
+	}
+	if err := p.Await(t.Context(), 2, time.Millisecond); err == nil {
+		t.Error("what did not arrive was not waited for")
 	}
 	for i := range 3 {
 		p.Handle(nil, message(100+i))
@@ -34,6 +38,9 @@ func TestPushes(t *testing.T) {
 	}
 	if !p.Done(3) || p.Exact(3) != nil {
 		t.Errorf("all arrived: %v", p.Exact(3))
+	}
+	if p.Await(t.Context(), 0, time.Minute) != nil || p.Due(3) != 6 {
+		t.Error("what arrived is waited for")
 	}
 	n, size := p.Deliveries()
 	if n != 6 || size != float64(len(message(100))) || p.Times.Count() != 6 {
