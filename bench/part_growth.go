@@ -10,16 +10,10 @@ import (
 	"rollcall/bench/stats"
 )
 
-// growth measures what a push costs as the room grows: a + b x sockets, where b should stay what it is. All rooms are there all the
-// time, so that they differ in nothing but their size.
+// growth measures what a push costs as the room grows: a + b x sockets, where b should stay what it is.
 func growth(ctx context.Context, b *bench) ([]*row, error) {
-	s, err := b.startServer(ctx, rollcall, "conference.push_min_interval", "1ms")
-	if err != nil {
-		return nil, err
-	}
-	defer s.stop()
 	steps := b.plan.growth
-	rooms, leave, err := b.growthRooms(ctx, s)
+	rooms, leave, err := b.growthRooms(ctx)
 	defer leave()
 	if err != nil {
 		return nil, err
@@ -30,12 +24,8 @@ func growth(ctx context.Context, b *bench) ([]*row, error) {
 		slopes[i] = &row{what: fmt.Sprintf("- b: for each beyond the first, %d sockets", step.sockets), unit: micros}
 	}
 	for round := range b.plan.rounds {
-		idle, err := b.idle(ctx, s)
-		if err != nil {
-			return nil, err
-		}
 		for i, step := range steps {
-			got, err := b.run(ctx, job{server: s, fleet: rooms[i], conference: growthName(step), rate: step.rate, warm: b.plan.warm, long: b.plan.growthWindow})
+			push, err := b.growthStep(ctx, rooms[i])
 			if ctx.Err() != nil {
 				return nil, err
 			}
@@ -44,7 +34,6 @@ func growth(ctx context.Context, b *bench) ([]*row, error) {
 				pushes[i].fault(rollcall, round, err)
 				continue
 			}
-			push := each(got.cpu-time.Duration(idle*float64(got.took)), int64(got.pushes))
 			b.say("round %d: %d sockets: %.0f µs per push", round+1, step.sockets, push)
 			pushes[i].set(rollcall, round, push)
 			if first := pushes[0].values[rollcall]; i > 0 && len(first) > round {
@@ -55,44 +44,57 @@ func growth(ctx context.Context, b *bench) ([]*row, error) {
 	return append(append(pushes, slopes[1:]...), bent(pushes, slopes[1:], steps)...), nil
 }
 
-func growthName(s step) string { return fmt.Sprintf("growth-%d", s.sockets) }
+// growthName is the conference of each step.
+const growthName = "growth"
 
-// growthRooms fills a conference of each size.
-func (b *bench) growthRooms(ctx context.Context, s *server) (rooms []*load.Fleet, leave func(), err error) {
+// growthRooms fills a conference of each size, each on a server of its own, so that small ones do not pay for the heartbeats of large
+// ones. All of them stay until leave is called.
+func (b *bench) growthRooms(ctx context.Context) (rooms []job, leave func(), err error) {
 	leave = func() {
 		for _, r := range rooms {
-			r.Close()
+			r.fleet.Close()
+			r.server.stop()
 		}
 	}
 	for _, step := range b.plan.growth {
-		fleet, err := b.gather(ctx, s, growthName(step), step.sockets)
+		s, err := b.startServer(ctx, rollcall, "conference.push_min_interval", "1ms")
 		if err != nil {
 			return rooms, leave, err
 		}
-		rooms = append(rooms, fleet)
-		if err := s.patch(ctx, growthName(step), target.content(0)); err != nil {
+		fleet, err := b.gather(ctx, s, growthName, step.sockets)
+		if err != nil {
+			s.stop()
+			return rooms, leave, err
+		}
+		rooms = append(rooms, job{server: s, fleet: fleet, conference: growthName, rate: step.rate, warm: b.plan.warm, long: b.plan.growthWindow})
+		if err := s.patch(ctx, growthName, target.content(0)); err != nil {
 			return rooms, leave, err
 		}
 		b.say("%d clients are in one conference", step.sockets)
 	}
-	return rooms, leave, pause(ctx, b.plan.rest)
+	return rooms, leave, pause(ctx, 2*b.plan.rest)
 }
 
-// idle returns how much of a processor the server uses while nothing is pushed: ten thousand sockets have a thousand heartbeats a
-// second.
-func (b *bench) idle(ctx context.Context, s *server) (float64, error) {
+// growthStep returns the CPU per push in microseconds, without what the same time costs while nothing is pushed: ten thousand sockets
+// have a thousand heartbeats a second.
+func (b *bench) growthStep(ctx context.Context, j job) (float64, error) {
+	got, err := b.run(ctx, j)
+	if err != nil {
+		return 0, err
+	}
 	var before, after [3]time.Duration
-	if err := b.clocks(s, &before); err != nil {
+	if err := b.clocks(j.server, &before); err != nil {
 		return 0, err
 	}
 	begin := load.Now()
-	if err := pause(ctx, b.plan.growthWindow); err != nil {
+	if err := pause(ctx, j.long/2); err != nil {
 		return 0, err
 	}
-	if err := b.clocks(s, &after); err != nil {
+	if err := b.clocks(j.server, &after); err != nil {
 		return 0, err
 	}
-	return float64(after[0]-before[0]) / float64(load.Now()-begin), nil
+	idle := float64(after[0]-before[0]) / float64(load.Now()-begin) * float64(got.took)
+	return each(got.cpu-time.Duration(idle), int64(got.pushes)), nil
 }
 
 // bent says how far the cost is from a straight line, and where that begins.
