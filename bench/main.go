@@ -133,7 +133,7 @@ func (b *bench) measure(ctx context.Context, chosen []part, whole bool) error {
 	text := table(rows, b.plan.judge)
 	fmt.Print(text)
 	if whole {
-		if err := b.report(ctx, sections[0], text); err != nil {
+		if err := b.report(ctx, sections[0], fmt.Sprintf("%d rounds in %v.\n\n%s", b.plan.rounds, time.Since(b.began).Round(time.Second), text)); err != nil {
 			return err
 		}
 	}

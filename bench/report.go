@@ -45,7 +45,7 @@ func compose(old, section, text string) string {
 		begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
 		body := ""
 		if name == section {
-			body = fmt.Sprintf("\n## %s\n\n%s\n", strings.ToUpper(name[:1])+name[1:], strings.TrimSpace(text))
+			body = fmt.Sprintf("\n## %s\n\n%s\n\n", strings.ToUpper(name[:1])+name[1:], strings.TrimSpace(text))
 		} else if _, rest, found := strings.Cut(old, begin); found {
 			body, _, _ = strings.Cut(rest, end)
 		}
@@ -65,13 +65,13 @@ func (b *bench) setting(ctx context.Context) string {
 	var kernel unix.Utsname
 	var memory unix.Sysinfo_t
 	_, _ = unix.Uname(&kernel), unix.Sysinfo(&memory)
+	release, _, _ := strings.Cut(unix.ByteSliceToString(kernel.Release[:]), "-")
 	return fmt.Sprintf("- Date: %s\n- Commit: %s\n"+
 		"- Machine: %d cores (%s), %.0f GiB, Linux %s; clients, servers and databases share it\n"+
-		"- %s, Node %s, socket.io %s, gws %s, MariaDB %s, Redis %s\n- %v rounds\n",
+		"- %s, Node %s, socket.io %s, gws %s, MariaDB %s, Redis %s\n",
 		time.Now().UTC().Format(time.DateOnly), commit,
-		runtime.NumCPU(), proc.Model(), float64(memory.Totalram)*float64(memory.Unit)/(1<<30), unix.ByteSliceToString(kernel.Release[:]),
-		runtime.Version(), strings.TrimPrefix(b.output(ctx, "node", "--version"), "v"), b.socketIO(), b.gws(), b.services.dbVersion, b.services.redisVersion,
-		b.plan.rounds)
+		runtime.NumCPU(), proc.Model(), float64(memory.Totalram)*float64(memory.Unit)/(1<<30), release,
+		runtime.Version(), strings.TrimPrefix(b.output(ctx, "node", "--version"), "v"), b.socketIO(), b.gws(), b.services.dbVersion, b.services.redisVersion)
 }
 
 // output returns what a command says, "unknown" if it fails.

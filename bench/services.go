@@ -71,7 +71,7 @@ func (s *services) askRedis() error {
 		}
 	}
 	if s.redisPID == 0 {
-		return errors.Join(errors.New("Redis does not say its process id"), err)
+		return errors.Join(errors.New("the process id of Redis is not in its INFO"), err)
 	}
 	return nil
 }
