@@ -42,7 +42,7 @@ func known(values []float64) []float64 {
 func (r *row) ratio(k kind) (float64, bool) {
 	var all []float64
 	for i, v := range r.values[rollcall] {
-		if i < len(r.values[k]) {
+		if i < len(r.values[k]) && r.values[k][i] > 0 { // a difference of nearly equal things may be below
 			all = append(all, v/r.values[k][i])
 		}
 	}
