@@ -87,9 +87,9 @@ func run(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	b.plan = planned(*short, *rounds, *window, *soak)
+	b.plan = planned(*short, *rounds, *window)
 	whole := *only == names() && !*short
-	chosen, err := choose(*only, *soak > 0)
+	chosen, err := choose(*only)
 	if err != nil {
 		return err
 	}
@@ -100,11 +100,14 @@ func run(ctx context.Context, args []string) error {
 	if b.services, err = openServices(ctx); err != nil {
 		return err
 	}
+	if *soak > 0 {
+		return b.measureLong(ctx, *soak, !*short)
+	}
 	return b.measure(ctx, chosen, whole)
 }
 
 // choose returns the parts that were asked for.
-func choose(only string, soak bool) ([]part, error) {
+func choose(only string) ([]part, error) {
 	var chosen []part
 	for name := range strings.SplitSeq(only, ",") {
 		i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
@@ -127,9 +130,31 @@ func (b *bench) measure(ctx context.Context, chosen []part, whole bool) error {
 		}
 		rows = append(rows, found...)
 	}
-	fmt.Print(table(rows, b.plan.judge))
+	text := table(rows, b.plan.judge)
+	fmt.Print(text)
+	if whole {
+		if err := b.report(ctx, sections[0], fmt.Sprintf("%d rounds in %v.\n\n%s", b.plan.rounds, time.Since(b.began).Round(time.Second), text)); err != nil {
+			return err
+		}
+	}
 	if slices.ContainsFunc(rows, func(r *row) bool { return len(r.faults) > 0 || b.plan.judge && !r.held() }) {
 		return errNotHeld
 	}
 	return nil
+}
+
+// measureLong is measure for the long run.
+func (b *bench) measureLong(ctx context.Context, long time.Duration, write bool) error {
+	text, held := b.soak(ctx, long)
+	if text == "" {
+		return held
+	}
+	fmt.Print(text)
+	if write {
+		n := fmt.Sprintf("%d sockets for %v, of which 1 %% change every second, and 5 changes of trees a second.\n\n", b.plan.soak, long)
+		if err := b.report(ctx, sections[1], n+text); err != nil {
+			return err
+		}
+	}
+	return held
 }

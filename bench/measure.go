@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -16,6 +17,7 @@ type job struct {
 	conference string
 	rate       float64       // pushes per second
 	warm, long time.Duration // before it is measured, and while it is
+	first      int           // number of the first push, where it was taken before
 }
 
 // seen is what a job showed.
@@ -26,7 +28,7 @@ type seen struct {
 	cpu        time.Duration // of the server
 	db, redis  time.Duration // of MariaDB and Redis
 	took       time.Duration
-	last       []time.Duration // from before the request to the last client, for each push
+	last       []time.Duration // from when it was due to the last client, for each push
 	pushesSeen *load.Pushes
 }
 
@@ -69,36 +71,31 @@ func (b *bench) clocks(s *server, into *[3]time.Duration) (err error) {
 
 func count(rate float64, long time.Duration) int { return max(1, int(rate*long.Seconds())) }
 
-// series pushes at the rate for so long, one request after another, and waits until all have arrived.
+// series pushes at the rate for so long. The next push waits until the one before has arrived everywhere: two changes that come together
+// would share a push of rollcall. What that delays is part of the times, which begin when a push was due.
 func (b *bench) series(ctx context.Context, j job, long time.Duration) (*load.Pushes, error) {
-	return b.seriesFrom(ctx, j, long, b.next(count(j.rate, long)))
-}
-
-// seriesFrom is series with numbers that were taken before.
-func (b *bench) seriesFrom(ctx context.Context, j job, long time.Duration, first int) (*load.Pushes, error) {
 	n, clients := count(j.rate, long), j.fleet.Size()
-	p := load.NewPushes(first, n)
+	p := load.NewPushes(b.next(n), n)
 	j.fleet.Handle(p.Handle)
-	begin := time.Now()
+	begin, gap := load.Now(), time.Duration(float64(time.Second)/j.rate)
 	for i := range n {
-		time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / j.rate * float64(time.Second)))))
-		if err := j.server.push(ctx, j.conference, p.Send(i, clients)); err != nil {
+		due := begin + time.Duration(i)*gap
+		time.Sleep(due - load.Now())
+		if err := j.server.push(ctx, j.conference, p.Send(i, clients, due)); err != nil {
 			return nil, err
 		}
+		if err := p.Await(ctx, i, arrival); err != nil {
+			return nil, cmp.Or(j.fleet.Err(), err)
+		}
 	}
-	late := load.Until(ctx, 10*time.Second, func() bool { return p.Done(n) })
-	took, due := time.Since(begin), time.Duration(float64(n)/j.rate*float64(time.Second))
-	if err := j.fleet.Err(); err != nil {
-		return nil, err
+	if took, due := load.Now()-begin, time.Duration(n)*gap; took > due*3/2+time.Second/2 {
+		return nil, fmt.Errorf("it fell behind: %d pushes that were due in %v took %v", n, due.Round(time.Millisecond), took.Round(time.Millisecond))
 	}
-	if err := p.Exact(n); err != nil {
-		return nil, err
-	}
-	if late == nil && took > due*6/5+time.Second/2 {
-		late = fmt.Errorf("it fell behind: %d pushes that were due in %v took %v", n, due.Round(time.Millisecond), took.Round(time.Millisecond))
-	}
-	return p, late
+	return p, cmp.Or(j.fleet.Err(), p.Exact(n))
 }
+
+// arrival is how long a push may take to the last client.
+const arrival = 5 * time.Second
 
 // gather connects n users to a conference, waits until all of them see all of them, and for a moment of rest.
 func (b *bench) gather(ctx context.Context, s *server, conference string, n int) (*load.Fleet, error) {

@@ -35,9 +35,10 @@ func turn(round int) []kind {
 
 // cpuRows are the rows of one size.
 type cpuRows struct {
-	delivery, slope, intercept *row // of the server
-	db, redis, size            *row
-	push                       [kinds][2]float64 // of this round: CPU per push to few and to many
+	delivery, whole  *row // of the server
+	slope, intercept *row
+	db, redis, size  *row
+	push             [kinds][2]float64 // of this round: CPU per push to few and to many
 }
 
 func (b *bench) cpuRows(z size) *cpuRows {
@@ -47,8 +48,9 @@ func (b *bench) cpuRows(z size) *cpuRows {
 	}
 	r := &cpuRows{
 		delivery:  of("CPU per delivery, %d sockets, 10 pushes/s", many),
+		whole:     of("- per push, all of it"),
 		slope:     of("- per socket"),
-		intercept: of("- per push"),
+		intercept: of("- per push, without sockets"),
 		db:        of("- CPU of MariaDB per push"),
 		redis:     of("- CPU of Redis per push"),
 		size:      of("- bytes of a message"),
@@ -61,7 +63,7 @@ func (b *bench) cpuRows(z size) *cpuRows {
 }
 
 func (r *cpuRows) rows() []*row {
-	return []*row{r.delivery, r.slope, r.intercept, r.db, r.redis, r.size}
+	return []*row{r.delivery, r.whole, r.slope, r.intercept, r.db, r.redis, r.size}
 }
 
 // cpu measures what a push and a delivery cost the servers.
@@ -115,7 +117,7 @@ func (b *bench) cpuTurn(ctx context.Context, s *server, t cpuTurn) error {
 		if err := s.prepare(ctx, conference, t.templates[z], z, n); err != nil {
 			return err
 		}
-		got, err := b.run(ctx, job{s, fleet, conference, 10, b.plan.warm, b.plan.cpuWindow})
+		got, err := b.run(ctx, job{server: s, fleet: fleet, conference: conference, rate: 10, warm: b.plan.warm, long: b.plan.cpuWindow})
 		if ctx.Err() != nil {
 			return err
 		}
@@ -129,6 +131,7 @@ func (b *bench) cpuTurn(ctx context.Context, s *server, t cpuTurn) error {
 			push, each(got.cpu, got.deliveries), got.deliveries)
 		if set.push[s.kind][t.many] = push; t.many == 1 {
 			set.delivery.set(s.kind, t.round, each(got.cpu, got.deliveries))
+			set.whole.set(s.kind, t.round, push)
 			set.size.set(s.kind, t.round, got.size)
 			if s.kind == rollcall {
 				set.db.set(s.kind, t.round, each(got.db, int64(got.pushes)))

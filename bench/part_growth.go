@@ -6,17 +6,18 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/bench/load"
 	"rollcall/bench/stats"
 )
 
 // growth measures what a push costs as the room grows: a + b x sockets, where b should stay what it is.
 func growth(ctx context.Context, b *bench) ([]*row, error) {
-	s, err := b.startServer(ctx, rollcall, "conference.push_min_interval", "1ms")
+	steps := b.plan.growth
+	rooms, leave, err := b.growthRooms(ctx)
+	defer leave()
 	if err != nil {
 		return nil, err
 	}
-	defer s.stop()
-	steps := b.plan.growth
 	pushes, slopes := make([]*row, len(steps)), make([]*row, len(steps))
 	for i, step := range steps {
 		pushes[i] = &row{what: fmt.Sprintf("CPU per push, %d sockets, %v", step.sockets, target), unit: micros}
@@ -24,7 +25,7 @@ func growth(ctx context.Context, b *bench) ([]*row, error) {
 	}
 	for round := range b.plan.rounds {
 		for i, step := range steps {
-			push, err := b.growthStep(ctx, s, round, step)
+			push, err := b.growthStep(ctx, rooms[i])
 			if ctx.Err() != nil {
 				return nil, err
 			}
@@ -41,6 +42,59 @@ func growth(ctx context.Context, b *bench) ([]*row, error) {
 		}
 	}
 	return append(append(pushes, slopes[1:]...), bent(pushes, slopes[1:], steps)...), nil
+}
+
+// growthName is the conference of each step.
+const growthName = "growth"
+
+// growthRooms fills a conference of each size, each on a server of its own, so that small ones do not pay for the heartbeats of large
+// ones. All of them stay until leave is called.
+func (b *bench) growthRooms(ctx context.Context) (rooms []job, leave func(), err error) {
+	leave = func() {
+		for _, r := range rooms {
+			r.fleet.Close()
+			r.server.stop()
+		}
+	}
+	for _, step := range b.plan.growth {
+		s, err := b.startServer(ctx, rollcall, "conference.push_min_interval", "1ms")
+		if err != nil {
+			return rooms, leave, err
+		}
+		fleet, err := b.gather(ctx, s, growthName, step.sockets)
+		if err != nil {
+			s.stop()
+			return rooms, leave, err
+		}
+		rooms = append(rooms, job{server: s, fleet: fleet, conference: growthName, rate: step.rate, warm: b.plan.warm, long: b.plan.growthWindow})
+		if err := s.patch(ctx, growthName, target.content(0)); err != nil {
+			return rooms, leave, err
+		}
+		b.say("%d clients are in one conference", step.sockets)
+	}
+	return rooms, leave, pause(ctx, 2*b.plan.rest)
+}
+
+// growthStep returns the CPU per push in microseconds, without what the same time costs while nothing is pushed: ten thousand sockets
+// have a thousand heartbeats a second.
+func (b *bench) growthStep(ctx context.Context, j job) (float64, error) {
+	got, err := b.run(ctx, j)
+	if err != nil {
+		return 0, err
+	}
+	var before, after [3]time.Duration
+	if err := b.clocks(j.server, &before); err != nil {
+		return 0, err
+	}
+	begin := load.Now()
+	if err := pause(ctx, j.long/2); err != nil {
+		return 0, err
+	}
+	if err := b.clocks(j.server, &after); err != nil {
+		return 0, err
+	}
+	idle := float64(after[0]-before[0]) / float64(load.Now()-begin) * float64(got.took)
+	return each(got.cpu-time.Duration(idle), int64(got.pushes)), nil
 }
 
 // bent says how far the cost is from a straight line, and where that begins.
@@ -61,41 +115,8 @@ func bent(pushes, slopes []*row, steps []step) []*row {
 	if a, _, ok := stats.Line(x, y); ok {
 		intercept.set(rollcall, 0, a)
 	}
-	if len(b) == len(slopes) {
+	if len(b) == len(slopes) && slices.Min(b) > 0 {
 		bend.set(rollcall, 0, slices.Max(b)/slices.Min(b))
 	}
 	return []*row{intercept, bend}
-}
-
-// growthStep returns the CPU per push in microseconds, without what the same time costs when nothing is pushed: ten thousand sockets
-// have a thousand heartbeats a second.
-func (b *bench) growthStep(ctx context.Context, s *server, round int, step step) (float64, error) {
-	conference := fmt.Sprintf("growth-%d-%d", round, step.sockets)
-	fleet, err := b.gather(ctx, s, conference, step.sockets)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		fleet.Close()
-		_ = s.empty(ctx) // what it says, the next step says too
-	}()
-	if err := s.patch(ctx, conference, target.content(0)); err != nil {
-		return 0, err
-	}
-	got, err := b.run(ctx, job{s, fleet, conference, step.rate, b.plan.warm, b.plan.growthWindow})
-	if err != nil {
-		return 0, err
-	}
-	var before, after [3]time.Duration
-	if err := b.clocks(s, &before); err != nil {
-		return 0, err
-	}
-	if err := pause(ctx, b.plan.growthWindow); err != nil {
-		return 0, err
-	}
-	if err := b.clocks(s, &after); err != nil {
-		return 0, err
-	}
-	idle := time.Duration(float64(after[0]-before[0]) * float64(got.took) / float64(b.plan.growthWindow))
-	return each(got.cpu-idle, int64(got.pushes)), nil
 }

@@ -35,7 +35,7 @@ func latency(ctx context.Context, b *bench) ([]*row, error) {
 				fleet.Close()
 				return nil, err
 			}
-			got, err := b.run(ctx, job{s, fleet, conference, 20, b.plan.warm, b.plan.lastWindow})
+			got, err := b.run(ctx, job{server: s, fleet: fleet, conference: conference, rate: 20, warm: b.plan.warm, long: b.plan.lastWindow})
 			fleet.Close()
 			if ctx.Err() != nil {
 				return nil, err

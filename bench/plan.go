@@ -22,6 +22,8 @@ type plan struct {
 	growthWindow time.Duration
 	small, crowd int // conferences of five, and the people of the hot one beside them
 	hotWindow    time.Duration
+
+	soak int // clients of the long run
 }
 
 // step is a number of sockets, and how often they are pushed to so that half of the machine is left.
@@ -33,14 +35,15 @@ type step struct {
 // target is the size that targets are about.
 const target size = 4 << 10
 
-func planned(short bool, rounds int, window, soak time.Duration) plan {
+func planned(short bool, rounds int, window time.Duration) plan {
 	p := plan{
 		rounds: rounds, judge: true, rest: 1500 * time.Millisecond,
 		sockets: [2]int{100, 1000}, sizes: []size{64, target, 32 << 10},
-		warm: time.Second / 2, cpuWindow: 3 * time.Second, lastWindow: 10 * time.Second,
+		warm: time.Second / 2, cpuWindow: 2500 * time.Millisecond, lastWindow: 8 * time.Second,
 		idle: 10_000, idleRoom: 20, idleRest: 8 * time.Second, storm: 5000,
-		growth: []step{{1, 20}, {100, 20}, {1000, 10}, {10_000, 4}}, growthWindow: 4 * time.Second,
+		growth: []step{{1, 20}, {100, 20}, {1000, 10}, {10_000, 2}}, growthWindow: 4 * time.Second,
 		small: 1000, crowd: 5000, hotWindow: 8 * time.Second,
+		soak: 5000,
 	}
 	if short {
 		p.rounds, p.judge, p.rest = 1, false, 200*time.Millisecond
@@ -49,6 +52,7 @@ func planned(short bool, rounds int, window, soak time.Duration) plan {
 		p.idle, p.idleRest, p.storm = 200, time.Second, 200
 		p.growth, p.growthWindow = []step{{1, 10}, {20, 10}, {100, 10}}, time.Second
 		p.small, p.crowd, p.hotWindow = 20, 100, time.Second
+		p.soak = 200
 	}
 	if window > 0 {
 		p.cpuWindow, p.lastWindow, p.growthWindow, p.hotWindow = window, window, window, window

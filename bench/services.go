@@ -17,13 +17,13 @@ import (
 
 // services are the MariaDB and the Redis that rollcall works with.
 type services struct {
-	dsn, redis string // how to open them
-	db         *sql.DB
-	dbPID      int
-	redisPID   int
-	dbVersion  string
-	redisVer   string
-	databases  int // made so far
+	dsn, redis   string // how to open them
+	db           *sql.DB
+	dbPID        int
+	redisPID     int
+	dbVersion    string
+	redisVersion string
+	databases    int // made so far
 }
 
 // openServices finds the servers that scripts/services has started.
@@ -65,13 +65,13 @@ func (s *services) askRedis() error {
 	for lines := bufio.NewScanner(c); lines.Scan(); {
 		switch name, value, _ := strings.Cut(lines.Text(), ":"); name {
 		case "redis_version":
-			s.redisVer = value
+			s.redisVersion = value
 		case "process_id":
 			s.redisPID, err = strconv.Atoi(value)
 		}
 	}
 	if s.redisPID == 0 {
-		return errors.Join(errors.New("Redis does not say its process id"), err)
+		return errors.Join(errors.New("the process id of Redis is not in its INFO"), err)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func known(values []float64) []float64 {
 func (r *row) ratio(k kind) (float64, bool) {
 	var all []float64
 	for i, v := range r.values[rollcall] {
-		if i < len(r.values[k]) {
+		if i < len(r.values[k]) && r.values[k][i] > 0 { // a difference of nearly equal things may be below
 			all = append(all, v/r.values[k][i])
 		}
 	}
@@ -59,16 +59,19 @@ func (r *row) held() bool {
 	if len(r.faults) > 0 || r.judged() && len(values) == 0 {
 		return false
 	}
-	if r.most > 0 && stats.Median(values) > r.most {
+	if r.most > 0 && printed(stats.Median(values)) > r.most {
 		return false
 	}
 	for _, k := range []kind{node, floor} {
-		if got, ok := r.ratio(k); r.ratios[k] > 0 && (!ok || got > r.ratios[k]) {
+		if got, ok := r.ratio(k); r.ratios[k] > 0 && (!ok || printed(got) > r.ratios[k]) {
 			return false
 		}
 	}
 	return true
 }
+
+// printed rounds as the table does, so that nothing is judged by what nobody can see.
+func printed(v float64) float64 { return math.Round(v*100) / 100 }
 
 // targets says them in words.
 func (r *row) targets() string {
@@ -122,9 +125,18 @@ func table(rows []*row, judge bool) string {
 	for _, r := range rows {
 		lines = append(lines, r.cells(judge))
 		for _, f := range r.faults {
-			faults = append(faults, "- "+r.what+": "+f+"\n")
+			faults = append(faults, "- "+strings.TrimPrefix(r.what, "- ")+": "+f+"\n")
 		}
 	}
+	text := markdown(lines)
+	if len(faults) > 0 {
+		text += "\nWhat went wrong:\n\n" + strings.Join(faults, "")
+	}
+	return text
+}
+
+// markdown prints a table of which the first line is the head.
+func markdown(lines [][]string) string {
 	widths := make([]int, len(lines[0]))
 	for _, line := range lines {
 		for i, c := range line {
@@ -143,9 +155,6 @@ func table(rows []*row, judge bool) string {
 			}
 			b.WriteString("|\n")
 		}
-	}
-	if len(faults) > 0 {
-		b.WriteString("\nWhat went wrong:\n\n" + strings.Join(faults, ""))
 	}
 	return b.String()
 }

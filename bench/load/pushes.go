@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,29 +32,48 @@ func WithSeq(text string, n int) string {
 
 // Pushes follows messages from where they are sent to the last client that gets them. Numbers begin with first.
 type Pushes struct {
-	first  int
-	pushes []push
-	bytes  atomic.Int64
-	// Times of all deliveries, from before the request to the client.
+	first    int
+	pushes   []push
+	complete chan struct{} // holds one when a push has reached all its clients
+	bytes    atomic.Int64
+	// Times of all deliveries, from when the push was due to the client.
 	Times stats.Histogram
 }
 
 // push is one message on its way. Its fields are written by the sender and by many clients.
 type push struct {
 	want atomic.Int64 // clients
-	sent atomic.Int64 // ns
+	sent atomic.Int64 // ns: when it was due
 	last atomic.Int64 // ns
 	got  atomic.Int64
 }
 
 // NewPushes follows n messages with the numbers from first on.
-func NewPushes(first, n int) *Pushes { return &Pushes{first: first, pushes: make([]push, n)} }
+func NewPushes(first, n int) *Pushes {
+	return &Pushes{first: first, pushes: make([]push, n), complete: make(chan struct{}, 1)}
+}
 
-// Send notes that message i, from 0, is sent now to so many clients, and returns its number.
-func (p *Pushes) Send(i, clients int) (seq int) {
+// Send notes that message i, from 0, goes to so many clients and was due at a moment of Now, and returns its number.
+func (p *Pushes) Send(i, clients int, due time.Duration) (seq int) {
 	p.pushes[i].want.Store(int64(clients))
-	p.pushes[i].sent.Store(int64(Now()))
+	p.pushes[i].sent.Store(int64(due))
 	return p.first + i
+}
+
+// Await waits until message i has reached all its clients, for so long at most.
+func (p *Pushes) Await(ctx context.Context, i int, most time.Duration) error {
+	late := time.NewTimer(most)
+	defer late.Stop()
+	for one := &p.pushes[i]; one.got.Load() < one.want.Load(); {
+		select {
+		case <-p.complete: // of this one or one before
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-late.C:
+			return fmt.Errorf("a push reached %d of %d clients within %v", one.got.Load(), one.want.Load(), most)
+		}
+	}
+	return nil
 }
 
 // Handle is a Handler.
@@ -71,7 +91,20 @@ func (p *Pushes) Handle(_ *Conn, message []byte) {
 	p.bytes.Add(int64(len(message)))
 	for last := one.last.Load(); last < now && !one.last.CompareAndSwap(last, now); last = one.last.Load() {
 	}
-	one.got.Add(1)
+	if one.got.Add(1) == one.want.Load() {
+		select {
+		case p.complete <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Due returns how many deliveries the first n messages should make.
+func (p *Pushes) Due(n int) (due int64) {
+	for i := range p.pushes[:n] {
+		due += p.pushes[i].want.Load()
+	}
+	return due
 }
 
 // Done reports whether all of the first n messages arrived everywhere.
