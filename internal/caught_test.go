@@ -21,7 +21,7 @@ var starters = []string{"Go", "TryGo", "AfterFunc", "DoChan"}
 
 // bare are the starts of goroutines that need no net, and why.
 var bare = map[string]string{
-	"cmd/server/main.go: context.AfterFunc(ctx, stop)": "stop is of os/signal, and there is no log yet",
+	"cmd/server/main.go: go func() {": "it waits for signals, and there is no log yet",
 	"internal/crew/crew.go: c.all.Go(f)":               "f is what callers of Crew.Go give, and is looked at there",
 }
 
