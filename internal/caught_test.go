@@ -21,8 +21,8 @@ var starters = []string{"Go", "TryGo", "AfterFunc", "DoChan"}
 
 // bare are the starts of goroutines that need no net, and why.
 var bare = map[string]string{
-	"cmd/server/main.go: go func() {": "it waits for signals, and there is no log yet",
-	"internal/crew/crew.go: c.all.Go(f)":               "f is what callers of Crew.Go give, and is looked at there",
+	"cmd/server/main.go: go func() {":    "it waits for signals, and there is no log yet",
+	"internal/crew/crew.go: c.all.Go(f)": "f is what callers of Crew.Go give, and is looked at there",
 }
 
 // A panic ends the goroutine that it happens in, not the process: what starts one goes through a rescue.Net.
