@@ -61,7 +61,14 @@ func (d *Door) screen(o operation) func(huma.Context, func(huma.Context)) {
 		}
 		var body []byte
 		if p == nil && o.body != noBody {
-			body, p = readBody(c, o)
+			body, p = receiveBody(c)
+		}
+		if p == nil && o.body != noBody {
+			var done func()
+			if done, p = d.turns.take(c.Request.Context(), len(body)); p == nil {
+				defer done()
+				p = prepareBody(c, o, body)
+			}
 		}
 		if p == nil && o.repeatable() {
 			v.key, p = keyOf(c.Request, v.caller, body)
@@ -111,8 +118,8 @@ func checkQuery(raw string) *problem {
 
 func clean(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
-// readBody reads the whole body, checks it, and puts what huma is to see in its place. It returns the body as it came.
-func readBody(c *gin.Context, o operation) ([]byte, *problem) {
+// receiveBody reads the whole body.
+func receiveBody(c *gin.Context) ([]byte, *problem) {
 	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Now().Add(bodyTimeout)) // not every writer can, a test's for one
 	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxBody))
 	if err != nil {
@@ -122,12 +129,17 @@ func readBody(c *gin.Context, o operation) ([]byte, *problem) {
 		return nil, newProblem(http.StatusUnsupportedMediaType, "unsupported_media_type", "the body must be application/json")
 	}
 	visitOf(c.Request.Context()).unread = false
+	return raw, nil
+}
+
+// prepareBody checks a body and puts what huma is to see in its place.
+func prepareBody(c *gin.Context, o operation, raw []byte) *problem {
 	doc := bytes.TrimSpace(raw)
 	if len(doc) == 0 && o.body != verbatim {
 		doc = []byte("{}")
 	}
 	if p := checkJSON(doc); p != nil {
-		return nil, p
+		return p
 	}
 	switch o.body {
 	case fields:
@@ -139,7 +151,7 @@ func readBody(c *gin.Context, o operation) ([]byte, *problem) {
 	}
 	c.Request.Header.Set("Content-Type", "application/json")
 	c.Request.Body = io.NopCloser(bytes.NewReader(doc))
-	return raw, nil
+	return nil
 }
 
 func unreadable(err error) *problem {

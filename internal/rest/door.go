@@ -78,6 +78,7 @@ type Door struct {
 	meters  meters
 	flights flights
 	limits  limits
+	turns   turns
 
 	patience  time.Duration // how long a client may take to read an answer
 	profiling sync.Mutex    // held while a profile is taken
@@ -87,7 +88,7 @@ type Door struct {
 func New(c Config) *Door {
 	gin.SetMode(gin.ReleaseMode) // else gin prints every route
 	tellNamesApart()
-	d := &Door{Config: c, engine: gin.New(), names: map[string]string{}, meters: newMeters(c.Metrics), limits: newLimits(c.RequestsPerSecond), patience: answerPatience}
+	d := &Door{Config: c, engine: gin.New(), names: map[string]string{}, meters: newMeters(c.Metrics), limits: newLimits(c.RequestsPerSecond), turns: newTurns(), patience: answerPatience}
 	if d.Net == nil {
 		d.Net = rescue.New(c.Log, nil)
 	}

@@ -3,6 +3,8 @@ package socket
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"time"
 
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
@@ -237,9 +239,10 @@ func (s *seat) lighten() {
 		return
 	}
 	ctx := s.sock.Request()
-	ctx.Headers().Replace(nil)
-	ctx.Query().Replace(nil)
-	ctx.Request().Header, ctx.Request().TLS = nil, nil
+	for _, bag := range []*types.ParameterBag{ctx.Headers(), ctx.Query(), ctx.ResponseHeaders()} {
+		bag.Replace(nil)
+	}
+	*ctx.Request() = http.Request{URL: &url.URL{}}
 	*s.sock.Handshake() = socketio.Handshake{}
 }
 

@@ -29,9 +29,16 @@ type incoming struct {
 	turn   int // which byte of the key is next
 }
 
+// await waits until something comes.
+func (in *incoming) await() (err error) {
+	if in.release(); in.buf == nil {
+		in.buf, in.end, err = in.from.first()
+	}
+	return err
+}
+
 // next waits for a message and returns whether it is binary. It is read by Read, up to io.EOF, before next is called again.
 func (in *incoming) next() (isBinary bool, err error) {
-	in.release()
 	in.size = 0
 	kind, err := in.frame()
 	if err == nil && kind == continuation {
@@ -134,19 +141,20 @@ func (in *incoming) head(kind *byte) error {
 }
 
 // need waits until n bytes that were not taken are in the buffer; n is far less than that holds.
-func (in *incoming) need(n int) (err error) {
+func (in *incoming) need(n int) error {
 	for in.end-in.at < n {
-		read := 0
-		if in.release(); in.buf == nil {
-			in.buf, read, err = in.from.first()
-		} else {
-			in.at, in.end = 0, copy(in.buf[:], in.buf[in.at:in.end])
-			read, err = in.from.Read(in.buf[in.end:])
+		if in.buf == nil {
+			if err := in.await(); err != nil {
+				return err
+			}
+			continue
+		}
+		in.at, in.end = 0, copy(in.buf[:], in.buf[in.at:in.end])
+		read, err := in.from.Read(in.buf[in.end:])
+		if err != nil && in.end > 0 {
+			err = unexpected(err)
 		}
 		if err != nil {
-			if in.end > in.at {
-				err = unexpected(err)
-			}
 			return err
 		}
 		in.end += read

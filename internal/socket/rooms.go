@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/zishang520/socket.io/parsers/socket/v3/parser"
@@ -13,9 +14,15 @@ import (
 type rooms struct {
 	socketio.Adapter
 
-	mu      sync.RWMutex
-	members map[socketio.Room]map[socketio.SocketId]*seat
-	joined  map[socketio.SocketId]map[socketio.Room]struct{}
+	mu      sync.RWMutex // guards the rest, and the places of all seats
+	members map[socketio.Room][]*seat
+	seats   map[socketio.SocketId]*seat // those that are in any room
+}
+
+// place is where a seat is among the members of a room.
+type place struct {
+	room socketio.Room
+	at   int
 }
 
 // roomsBuilder implements the library's AdapterConstructor. The library asks for one adapter per namespace, and
@@ -32,8 +39,8 @@ func (b roomsBuilder) New(nsp socketio.Namespace) socketio.Adapter {
 func newRooms() *rooms {
 	return &rooms{
 		Adapter: socketio.MakeAdapter(),
-		members: map[socketio.Room]map[socketio.SocketId]*seat{},
-		joined:  map[socketio.SocketId]map[socketio.Room]struct{}{},
+		members: map[socketio.Room][]*seat{},
+		seats:   map[socketio.SocketId]*seat{},
 	}
 }
 
@@ -49,25 +56,28 @@ func (r *rooms) AddAll(id socketio.SocketId, names *types.Set[socketio.Room]) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.joined[id] == nil {
-		r.joined[id] = map[socketio.Room]struct{}{}
-	}
+	r.seats[id] = s
 	for _, name := range names.Keys() {
-		if r.members[name] == nil {
-			r.members[name] = map[socketio.SocketId]*seat{}
+		// The library gives every socket a room of its own; nobody speaks to one by it.
+		if name == socketio.Room(id) || s.placeIn(name) >= 0 {
+			continue
 		}
-		r.members[name][id] = s
-		r.joined[id][name] = struct{}{}
+		s.places = append(s.places, place{name, len(r.members[name])})
+		r.members[name] = append(r.members[name], s)
 	}
+}
+
+// placeIn returns which of the seat's places is in a room, -1 if none is.
+func (s *seat) placeIn(name socketio.Room) int {
+	return slices.IndexFunc(s.places, func(p place) bool { return p.room == name })
 }
 
 // Del implements Adapter.
 func (r *rooms) Del(id socketio.SocketId, name socketio.Room) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.remove(id, name)
-	if len(r.joined[id]) == 0 {
-		delete(r.joined, id)
+	if s := r.seats[id]; s != nil {
+		r.remove(s, name)
 	}
 }
 
@@ -75,18 +85,33 @@ func (r *rooms) Del(id socketio.SocketId, name socketio.Room) {
 func (r *rooms) DelAll(id socketio.SocketId) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for name := range r.joined[id] {
-		r.remove(id, name)
+	if s := r.seats[id]; s != nil {
+		for len(s.places) > 0 {
+			r.remove(s, s.places[0].room)
+		}
 	}
-	delete(r.joined, id)
+	delete(r.seats, id)
 }
 
-// remove takes id out of the room, and the room away with its last member. mu is held.
-func (r *rooms) remove(id socketio.SocketId, name socketio.Room) {
-	delete(r.joined[id], name)
-	delete(r.members[name], id)
-	if len(r.members[name]) == 0 {
+// remove takes a seat out of a room, and the room away with its last member. The last one takes the place of who goes. mu is held.
+func (r *rooms) remove(s *seat, name socketio.Room) {
+	i := s.placeIn(name)
+	if i < 0 {
+		return
+	}
+	list, at := r.members[name], s.places[i].at
+	last := len(list) - 1
+	list[at] = list[last]
+	list[at].places[list[at].placeIn(name)].at = at
+	list[last] = nil
+	s.places = slices.Delete(s.places, i, i+1)
+	switch list = list[:last]; {
+	case last == 0:
 		delete(r.members, name)
+	case cap(list) > 64 && last < cap(list)/4: // the crowd has gone
+		r.members[name] = slices.Clone(list)
+	default:
+		r.members[name] = list
 	}
 }
 
@@ -95,8 +120,10 @@ func (r *rooms) SocketRooms(id socketio.SocketId) *types.Set[socketio.Room] {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	set := types.NewSet[socketio.Room]()
-	for name := range r.joined[id] {
-		set.Add(name)
+	if s := r.seats[id]; s != nil {
+		for _, p := range s.places {
+			set.Add(p.room)
+		}
 	}
 	return set
 }
@@ -151,11 +178,7 @@ func (r *rooms) each(o *socketio.BroadcastOptions, f func(*seat)) {
 func (r *rooms) in(name socketio.Room) []*seat {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	list := make([]*seat, 0, len(r.members[name]))
-	for _, s := range r.members[name] {
-		list = append(list, s)
-	}
-	return list
+	return slices.Clone(r.members[name])
 }
 
 // size returns how many sockets are in the room.

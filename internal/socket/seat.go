@@ -40,6 +40,8 @@ type seat struct {
 	role     string
 	admitted auth.Conferences
 
+	places []place // in rooms; the rooms' mu guards it
+
 	acks     acks
 	polite   atomic.Bool  // the client said that it leaves
 	lastSign atomic.Int64 // when it was last heard of, in milliseconds since 1970

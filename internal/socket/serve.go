@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -58,7 +59,9 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if websocket.IsWebSocketUpgrade(r) {
-		d.engines.ServeHTTP(w, kept(r))
+		begun := handshaking(make(chan struct{}))
+		defer close(begun)
+		d.engines.ServeHTTP(w, kept(r).WithContext(begun))
 		return
 	}
 	answer := newResponse(w)
@@ -68,10 +71,25 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 
 // kept copies what of a request the library may keep for as long as a connection lives, and seat.lighten may take from it then.
 func kept(r *http.Request) *http.Request {
-	return (&http.Request{
+	return &http.Request{
 		Method: r.Method, URL: r.URL, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, Header: r.Header,
 		Body: http.NoBody, Host: r.Host, RemoteAddr: r.RemoteAddr, RequestURI: r.RequestURI, TLS: r.TLS,
-	}).WithContext(r.Context())
+	}
+}
+
+// handshaking is the context of such a request. It ends with the handshake, as net/http's would; but that is large, and the library keeps it.
+type handshaking chan struct{}
+
+func (handshaking) Deadline() (at time.Time, ok bool) { return time.Time{}, false }
+func (h handshaking) Done() <-chan struct{}           { return h }
+func (handshaking) Value(any) any                     { return nil }
+func (h handshaking) Err() error {
+	select {
+	case <-h:
+		return context.Canceled
+	default:
+		return nil
+	}
 }
 
 // foreign says what makes a query one that is not answered here, "" if nothing does. The library reads the last of several

@@ -114,15 +114,19 @@ func (t *webSocket) start() {
 
 func (t *webSocket) read() {
 	defer t.OnClose()
-	t.attempt("read", func() {
-		for t.readNext() {
+	for more := true; more; {
+		// Here a connection spends nearly all its life, and a shallow stack is a small one.
+		_ = t.conn.SetReadDeadline(time.Now().Add(t.lines.silence))
+		if t.reader.await() != nil {
+			return
 		}
-	})
+		more = false
+		t.attempt("read", func() { more = t.readNext() })
+	}
 }
 
 // readNext reads a message and hands it over, unless it is too much. It reports false if that was the last.
 func (t *webSocket) readNext() bool {
-	_ = t.conn.SetReadDeadline(time.Now().Add(t.lines.silence))
 	isBinary, err := t.reader.next()
 	if err != nil {
 		return false
