@@ -39,42 +39,76 @@ func Judge(t testing.TB, db *sql.DB, heard []Statement, fine []Fine) (shapes, wr
 		t.Fatalf("connect to the test database: %v", err)
 	}
 	defer conn.Close()
-	used := map[int]bool{}
 	for shape := range texts {
 		shapes = append(shapes, shape)
 	}
 	slices.Sort(shapes)
+	used := map[string]bool{}
 	for _, shape := range shapes {
-		allowed := Fine{Rows: Most}
-		if i := slices.IndexFunc(fine, func(f Fine) bool { return strings.Contains(shape, f.Part) }); i >= 0 {
-			allowed = fine[i]
-			allowed.Rows = cmp.Or(allowed.Rows, Most)
+		worst, err := worstOf(t.Context(), conn, texts[shape])
+		if err != nil {
+			wrong = append(wrong, fmt.Sprintf("%v: %.2000s", err, shape))
+			continue
 		}
-		scans, rows := false, 0
-		for _, text := range texts[shape] {
-			seen, err := look(t.Context(), conn, text)
-			if err != nil {
-				wrong = append(wrong, fmt.Sprintf("%v: %.2000s", err, shape))
-				continue
-			}
-			if seen.scan != "" && !allowed.Scan {
-				wrong = append(wrong, fmt.Sprintf("%s: %.2000s", seen.scan, shape))
-			}
-			if seen.rows > allowed.Rows {
-				wrong = append(wrong, fmt.Sprintf("looks at %d rows, at most %d: %.2000s", seen.rows, allowed.Rows, shape))
-			}
-			scans, rows = scans || seen.scan != "", max(rows, seen.rows)
+		allowed := excuse(fine, shape)
+		if worst.scan != "" && !allowed.Scan {
+			wrong = append(wrong, fmt.Sprintf("%s: %.2000s", worst.scan, shape))
 		}
-		for i, f := range fine {
-			used[i] = used[i] || strings.Contains(shape, f.Part) && (f.Scan && scans || rows > Most)
+		if worst.rows > allowed.Rows {
+			wrong = append(wrong, fmt.Sprintf("looks at %d rows, at most %d: %.2000s", worst.rows, allowed.Rows, shape))
 		}
+		used[allowed.Part] = used[allowed.Part] || allowed.Scan && worst.scan != "" || worst.rows > Most
 	}
-	for i, f := range fine {
-		if !used[i] {
+	for _, f := range fine {
+		if !used[f.Part] {
 			wrong = append(wrong, fmt.Sprintf("nothing needs to be excused by %q any more", f.Part))
 		}
 	}
-	return shapes, slices.Compact(wrong)
+	return shapes, wrong
+}
+
+// excuse returns the first Fine that a shape has, or what everybody may do.
+func excuse(fine []Fine, shape string) Fine {
+	for _, f := range fine {
+		if strings.Contains(shape, f.Part) {
+			f.Rows = cmp.Or(f.Rows, Most)
+			return f
+		}
+	}
+	return Fine{Rows: Most}
+}
+
+// worstOf looks at statements of one shape.
+func worstOf(ctx context.Context, conn *sql.Conn, texts []string) (worst sight, err error) {
+	for _, text := range texts {
+		seen, err := look(ctx, conn, text)
+		if err != nil {
+			return worst, err
+		}
+		worst.scan, worst.rows = cmp.Or(worst.scan, seen.scan), max(worst.rows, seen.rows)
+	}
+	return worst, nil
+}
+
+// Rows returns how many rows statements look at, all together. Nothing of what they do is kept.
+func Rows(t testing.TB, db *sql.DB, texts []string) (n int) {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatalf("connect to the test database: %v", err)
+	}
+	defer conn.Close()
+	for _, text := range texts {
+		if !reads(text) {
+			continue
+		}
+		seen, err := look(t.Context(), conn, text)
+		if err != nil {
+			t.Fatalf("%v: %.2000s", err, text)
+		}
+		n += seen.rows
+	}
+	return n
 }
 
 // sight is what was seen of a statement.
