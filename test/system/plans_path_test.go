@@ -12,6 +12,9 @@ func (h *hot) peopleCome() {
 	h.ben = h.joins("u8", "c1", "deviceId", "second")
 	h.asks(h.ben, "user_login", map[string]any{"userId": "u8", "conferenceId": "c1", "tokenId": "token of ben"})
 	h.joins("u15", "")
+	if _, err := join(h.base, "u2", "nowhere", "token", token(h.t, "u2", unsaid)); err == nil {
+		h.t.Fatal("somebody was let in where nobody has registered anybody")
+	}
 	h.joins("newcomer", "fresh", "token", token(h.t, "newcomer")).leave() // of whom, and where, nobody has registered anything
 }
 

@@ -34,8 +34,14 @@ func TestPlans(t *testing.T) {
 	for _, w := range wrong {
 		t.Error(w)
 	}
-	storetest.Show(t, "%d distinct statements that look for rows, of %d that were said: none reads a whole table or index but %d that have a reason",
-		len(shapes), h.Len(), len(fineOnHotPath))
+	lite := slices.DeleteFunc(slices.Clone(shapes), func(shape string) bool {
+		return slices.ContainsFunc(notForSQLite, func(part string) bool { return strings.Contains(shape, part) })
+	})
+	for _, w := range plantest.JudgeSQLite(t, lite, append(fineOnSQLite, fineOnHotPath...)) {
+		t.Errorf("SQLite: %s", w)
+	}
+	storetest.Show(t, "%d distinct statements that look for rows, of %d that were said: none reads a whole table or index but %d that have a reason; nor do the %d that SQLite hears too",
+		len(shapes), h.Len(), len(fineOnHotPath), len(lite))
 }
 
 // hot is a server on a full database that is listened to. A node "far" with many sockets lives beside it, and "dying" is
