@@ -75,7 +75,7 @@ func TestMigrate(t *testing.T) {
 	if code, stdout, stderr := call(t, "migrate", "status", "-database.dsn", file); code != 0 || !strings.Contains(stdout, "version 0 of") {
 		t.Fatalf("%d %q %q", code, stdout, stderr)
 	}
-	if code, stdout, stderr := call(t, "migrate", "up", "-database.dsn", file); code != 0 || !strings.Contains(stdout, "version 4 of 4") {
+	if code, stdout, stderr := call(t, "migrate", "up", "-database.dsn", file); code != 0 || !strings.Contains(stdout, "version 5 of 5") {
 		t.Fatalf("%d %q %q", code, stdout, stderr)
 	}
 	db, err := sql.Open("sqlite", file)

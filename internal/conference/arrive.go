@@ -100,7 +100,7 @@ func (h *House) Tree(ctx context.Context, conferenceID string) (json.RawMessage,
 		s = k.snapshot()
 	}
 	if s == nil || h.Away == nil || !h.Away() { // else nobody waits for what is known not to answer
-		fresh, err := h.look(ctx, conferenceID)
+		fresh, err := h.look(ctx, conferenceID, nil)
 		switch {
 		case err == nil:
 			s = fresh

@@ -157,7 +157,8 @@ func (k *keeper) work() {
 // renew reads what is new and pushes it.
 func (k *keeper) renew() {
 	start := time.Now()
-	s, err := k.house.look(k.house.ctx, k.conferenceID)
+	before := k.snapshot()
+	s, err := k.house.look(k.house.ctx, k.conferenceID, before)
 	if err != nil {
 		if k.house.ctx.Err() == nil && !k.hasFailed() { // once, not with every try
 			k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
@@ -167,7 +168,6 @@ func (k *keeper) renew() {
 	}
 	k.house.metrics.rebuilds.Inc()
 	k.house.metrics.rebuildSeconds.Observe(time.Since(start).Seconds())
-	before := k.snapshot()
 	k.finish(s)
 	k.publish(before, s)
 }

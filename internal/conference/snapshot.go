@@ -32,9 +32,10 @@ func (s *snapshot) tree() json.RawMessage {
 	return encodeTree(s.conferenceID, s.versions.Tree, s.body)
 }
 
-// look reads a snapshot. If the tree row was changed by somebody who does not raise versions, it raises them first.
-func (h *House) look(ctx context.Context, conferenceID string) (*snapshot, error) {
-	s, err := h.readSnapshot(ctx, conferenceID)
+// look reads a snapshot; before is the last one, if there is any. If the tree row was changed by somebody who does not raise versions,
+// it raises them first.
+func (h *House) look(ctx context.Context, conferenceID string, before *snapshot) (*snapshot, error) {
+	s, err := h.readSnapshot(ctx, conferenceID, before)
 	if err != nil {
 		return nil, err
 	}
@@ -44,18 +45,17 @@ func (h *House) look(ctx context.Context, conferenceID string) (*snapshot, error
 	if err := h.adopt(ctx, conferenceID, false); err != nil {
 		return nil, err
 	}
-	return h.readSnapshot(ctx, conferenceID)
+	return h.readSnapshot(ctx, conferenceID, before)
 }
 
-func (h *House) readSnapshot(ctx context.Context, conferenceID string) (*snapshot, error) {
+func (h *House) readSnapshot(ctx context.Context, conferenceID string, before *snapshot) (*snapshot, error) {
 	s := &snapshot{conferenceID: conferenceID}
 	err := h.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		var err error
-		if s.roster, err = h.Presence.Roster(ctx, conferenceID, h.DetailMax); err != nil {
+		if s.versions, err = presence.ReadVersions(tx, conferenceID); err != nil {
 			return err
 		}
-		s.versions = s.roster.Versions
-		if s.present, err = h.presentIn(ctx, conferenceID, s.roster); err != nil {
+		if err := h.readPeople(ctx, s, before); err != nil {
 			return err
 		}
 		row, err := readTree(tx, conferenceID)
@@ -74,6 +74,20 @@ func (h *House) readSnapshot(ctx context.Context, conferenceID string) (*snapsho
 	s.body = s.content.body(s.roster.Online)
 	s.state = sync.OnceValue(s.encodeState)
 	return s, nil
+}
+
+// readPeople reads who is in the conference and who should be, unless no version has risen since the snapshot before: then somebody has
+// written the tree row alone, as every node does that writes the number of people back.
+func (h *House) readPeople(ctx context.Context, s, before *snapshot) (err error) {
+	if before != nil && before.versions == s.versions {
+		s.roster, s.present = before.roster, before.present
+		return nil
+	}
+	if s.roster, err = h.Presence.RosterOf(ctx, s.conferenceID, h.DetailMax, s.versions); err != nil {
+		return err
+	}
+	s.present, err = h.presentIn(ctx, s.conferenceID, s.roster)
+	return err
 }
 
 // presentIn returns everybody who is there, or nil if they are too many for anybody to be told of each.

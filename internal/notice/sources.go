@@ -114,12 +114,14 @@ func (r *reading) targeted(q *query, inbox int, w want) {
 	r.narrow(q, "d.notice_id", w)
 }
 
-// toAll writes the source of what is addressed to everybody.
+// toAll writes the source of what is addressed to everybody. Where only what is new is wanted, or to be acknowledged, the rest is not
+// even looked at: it is all that there ever was.
 func (r *reading) toAll(q *query, w want) {
-	q.add(" FROM notices AS n")
-	if r.tx.Name() == store.MySQL {
-		q.add(" FORCE INDEX (notices_all)")
+	index, fresh := "notices_all", (w.unread || w.unacked) && (w.requireAck || r.marks[""] > 0)
+	if fresh {
+		index = "notices_all_sent"
 	}
+	q.add(" FROM " + list{table: "notices", index: index}.as(r.tx, "n"))
 	q.add(" LEFT JOIN notice_deliveries AS d ON d.notice_id = n.id AND d.user_id = ?", r.view.UserID)
 	q.add(" WHERE n.to_all = 1 AND n.sent_at > 0 AND n.stored = 1 AND n.state <> '"+Recalled+"' AND INSTR(COALESCE(n.except_users, ''), ?) = 0", `"`+r.view.UserID+`"`)
 	if w.live {
@@ -140,6 +142,9 @@ func (r *reading) toAll(q *query, w want) {
 	}
 	if w.unacked {
 		q.add(" AND d.acked_at IS NULL")
+	}
+	if fresh && !w.requireAck {
+		q.add(" AND n.require_ack IN (0, 1)") // says nothing, but that the index has them apart
 	}
 	r.narrow(q, "n.id", w)
 }

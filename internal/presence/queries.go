@@ -83,9 +83,7 @@ func (p *Presence) Online(ctx context.Context, cursor string, limit int) (items 
 	}
 	limit = pageSize(limit)
 	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		var users []string
-		err := tx.Model(&presenceRow{}).Distinct("user_id").Where("state IN ? AND user_id > ?", present, from.User).
-			Order("user_id").Limit(limit+1).Pluck("user_id", &users).Error
+		users, err := presentFrom(tx, from.User, limit+1)
 		if err != nil {
 			return err
 		}
@@ -100,6 +98,23 @@ func (p *Presence) Online(ctx context.Context, cursor string, limit int) (items 
 		return nil, "", fmt.Errorf("read who is online: %w", err)
 	}
 	return items, next, nil
+}
+
+// presentFrom returns the first users after one who are online or reconnecting anywhere, by id. It asks for each state by itself, of
+// which an index has them in this order: of both together all would be read to find the first.
+func presentFrom(tx *gorm.DB, after string, limit int) ([]string, error) {
+	var all []string
+	for _, state := range present {
+		var users []string
+		err := tx.Model(&presenceRow{}).Distinct("user_id").Where("state = ? AND user_id > ?", state, after).
+			Order("user_id").Limit(limit).Pluck("user_id", &users).Error
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, users...)
+	}
+	all = distinct(all)
+	return all[:min(limit, len(all))], nil
 }
 
 func staysOf(tx *gorm.DB, users []string) ([]UserPresence, error) {

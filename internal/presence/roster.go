@@ -45,10 +45,21 @@ type Roster struct {
 // Roster returns the numbers of a conference and its first limit users: members in the order of their list, then
 // others who are there in the order of their arrival. It joins the snapshot or transaction of ctx.
 func (p *Presence) Roster(ctx context.Context, conf string, limit int) (r Roster, err error) {
-	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		if r.Versions, err = ReadVersions(tx, conf); err != nil {
+	err = p.cfg.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error {
+		v, err := ReadVersions(tx, conf)
+		if err != nil {
 			return err
 		}
+		r, err = p.RosterOf(ctx, conf, limit, v)
+		return err
+	})
+	return r, err
+}
+
+// RosterOf is Roster for who has read the versions in the snapshot or transaction of ctx.
+func (p *Presence) RosterOf(ctx context.Context, conf string, limit int, v Versions) (r Roster, err error) {
+	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+		r.Versions = v
 		online, err := countOnline(tx, []string{conf})
 		if err != nil {
 			return err

@@ -71,9 +71,18 @@ type settings map[string]string
 // Redis too.
 func launch(t *testing.T, dialect string, extra settings) *server {
 	t.Helper()
-	s := &server{t: t, db: storetest.DSN(t, dialect), path: raced}
+	s := &server{t: t}
+	s.launchOn(storetest.DSN(t, dialect), extra)
+	return s
+}
+
+// launchOn is launch on a database that is there.
+func (s *server) launchOn(db store.Config, extra settings) {
+	t := s.t
+	t.Helper()
+	s.db, s.path = db, raced
 	all := settings{"database.driver": s.db.Driver, "database.dsn": s.db.DSN, "http.addr": "127.0.0.1:0", "shutdown.drain": "1s"}
-	if dialect == store.MySQL {
+	if db.Driver == store.MySQL {
 		all["database.dsn"] = s.withPassword()
 		all["redis.addr"], all["redis.prefix"] = storetest.RedisAddr(t), storetest.Prefix(t)
 	}
@@ -91,7 +100,6 @@ func launch(t *testing.T, dialect string, extra settings) *server {
 	delete(all, "auth")
 	s.env = servertest.Env(all)
 	s.start()
-	return s
 }
 
 // start runs the process, on the port it had before if it had one, and waits until it is open.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type wire struct {
 
 	mu        sync.Mutex // guards the rest
 	connected bool
+	answers   int // to events of ours that wanted one
 	pongs     int // answers to heartbeats of our own
 	err       error
 	count     map[string]int
@@ -89,6 +91,9 @@ func (w *wire) take(p clienttest.Packet) {
 		w.pongs++
 	case p.Connected():
 		w.connected = true
+	case strings.HasPrefix(string(p), "43"):
+		w.answers++
+		w.last["answer"] = json.RawMessage(p)
 	case p.Refused():
 		w.err = fmt.Errorf("refused: %s", p[2:])
 	}
@@ -143,3 +148,21 @@ func (w *wire) leave() { w.link.Leave() }
 func (w *wire) vanish() { w.link.Vanish() }
 
 func (w *wire) send(packet string) { w.link.Send(packet) }
+
+// ask sends an event and returns the packet with its answer. Nothing else may be asked meanwhile.
+func (w *wire) ask(event string, arg any) (string, error) {
+	text, err := json.Marshal([]any{event, arg})
+	if err != nil {
+		return "", err
+	}
+	w.mu.Lock()
+	before := w.answers
+	w.mu.Unlock()
+	w.send("421" + string(text))
+	if !w.wait(10*time.Second, func() bool { return w.answers > before || w.err != nil }) {
+		return "", errors.New(event + " was not answered")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.last["answer"]), w.err
+}
