@@ -228,7 +228,7 @@ type part struct {
 func (p *program) parts() []part {
 	return slices.Concat([]part{{"health", p.health.run}}, p.locks.parts(), []part{
 		{"notices", p.notices.Run}, {"presence", p.presence.Run}, {"cluster", p.cluster.Run}, {"webhooks", p.webhooks.Run},
-		{"conferences", p.house.Run}, {"messages", p.messages.Run}, {"sockets", p.door.Run}, {"rest", p.rest.Run},
+		{"conferences", p.house.Run}, {"messages", p.messages.Run}, {"sockets", p.door.Run}, {"rest", p.rest.Run}, {"memory", p.thrift},
 	})
 }
 

@@ -76,11 +76,12 @@ func (h *House) readSnapshot(ctx context.Context, conferenceID string, before *s
 	return s, nil
 }
 
-// readPeople reads who is in the conference and who should be, unless no version has risen since the snapshot before: then somebody has
-// written the tree row alone, as every node does that writes the number of people back.
+// readPeople reads who is in the conference and who should be, unless they are the same as in the snapshot before: when content has
+// changed, or when somebody has written the tree row alone, as every node does that writes the number of people back.
 func (h *House) readPeople(ctx context.Context, s, before *snapshot) (err error) {
-	if before != nil && before.versions == s.versions {
+	if before != nil && before.versions.Roster == s.versions.Roster {
 		s.roster, s.present = before.roster, before.present
+		s.roster.Versions = s.versions
 		return nil
 	}
 	if s.roster, err = h.Presence.RosterOf(ctx, s.conferenceID, h.DetailMax, s.versions); err != nil {

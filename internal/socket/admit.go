@@ -243,6 +243,7 @@ func (s *seat) lighten() {
 		bag.Replace(nil)
 	}
 	*ctx.Request() = http.Request{URL: &url.URL{}}
+	ctx.Websocket = nil
 	*s.sock.Handshake() = socketio.Handshake{}
 }
 

@@ -179,7 +179,7 @@ func TestWritesDoNotWait(t *testing.T) {
 	if n, err := server.tryWrite(piece[sent%16:]); err != nil || n != 0 {
 		t.Fatalf("%d more bytes, %v", n, err)
 	}
-	if err := server.writeAll(piece, 20*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := server.writeAll(20*time.Millisecond, piece); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("to wait in vain gave %v", err)
 	}
 	read := make(chan int)
@@ -187,7 +187,7 @@ func TestWritesDoNotWait(t *testing.T) {
 		n, _ := io.Copy(io.Discard, client)
 		read <- int(n)
 	}()
-	if err := server.writeAll(piece, 10*time.Second); err != nil {
+	if err := server.writeAll(10*time.Second, piece); err != nil {
 		t.Error(err)
 	}
 	if n, err := server.tryWrite([]byte("x")); n != 1 || err != nil {
@@ -200,6 +200,40 @@ func TestWritesDoNotWait(t *testing.T) {
 	if _, err := server.tryWrite([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after the end: %v", err)
 	}
+}
+
+// What is written is what was pushed, in order and whole, whether frames are joined or not and however much the socket takes.
+func TestFramesInPieces(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		client, server := pair(t)
+		_ = server.Conn.(*net.TCPConn).SetWriteBuffer(4096)
+		var frames []*frame
+		var want []byte
+		for range rapid.IntRange(1, 12).Draw(r, "frames") {
+			size := rapid.SampledFrom([]int{1, 100, 5000, joinMost / 2, joinMost, 60_000}).Draw(r, "size")
+			f := newFrame(bytes.Repeat([]byte{byte('a' + len(frames))}, size), false)
+			frames, want = append(frames, f), append(want, f.wire...)
+		}
+		got := make(chan []byte)
+		go func() {
+			b, _ := io.ReadAll(client)
+			got <- b
+		}()
+		socket := &webSocket{conn: server}
+		rest, err := socket.tryFrames(frames)
+		if err == nil && rest != nil {
+			err = server.writeAll(10*time.Second, rest...)
+		}
+		_ = server.Close()
+		if b := <-got; err != nil || !bytes.Equal(b, want) {
+			r.Errorf("%d bytes came of %d, %v", len(b), len(want), err)
+		}
+		for i, f := range frames {
+			if f.data[0] != byte('a'+i) {
+				r.Errorf("frame %d has changed", i)
+			}
+		}
+	})
 }
 
 // The head of a frame has the length of its payload in one of three ways.

@@ -44,12 +44,13 @@ func (s *stream) first() (b *[bufferSize]byte, n int, err error) {
 	return b, n, err
 }
 
-// writeAll writes b and waits until all of it is on its way, for no longer than most.
-func (s *stream) writeAll(b []byte, most time.Duration) error {
+// writeAll writes pieces and waits until all of them are on their way, for no longer than most.
+func (s *stream) writeAll(most time.Duration, pieces ...[]byte) error {
 	if err := s.SetWriteDeadline(time.Now().Add(most)); err != nil {
 		return err
 	}
-	if _, err := s.Write(b); err != nil {
+	rest := net.Buffers(pieces)
+	if _, err := rest.WriteTo(s.Conn); err != nil {
 		return err
 	}
 	return s.SetWriteDeadline(time.Time{}) // an old one would forbid to write without waiting

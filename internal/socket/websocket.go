@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ type webSocket struct {
 	transports.Transport
 	lines   lines
 	conn    *stream
-	handed  *types.WebSocketConn // as the library has it
+	handed  *types.WebSocketConn // as the library has it, until start
 	reader  incoming
 	box     *outbox
 	in      *intake
@@ -107,7 +108,7 @@ func (t *webSocket) On(name types.EventName, listeners ...types.EventListener) e
 // called when they are. By then the library has no more use for the connection that it made of the request either.
 func (t *webSocket) start() {
 	if t.begun.CompareAndSwap(false, true) {
-		t.handed.Conn = nil
+		t.handed.Conn, t.handed = nil, nil
 		t.lines.net.Go("read", t.read)
 	}
 }
@@ -184,7 +185,7 @@ func (t *webSocket) onControl(kind byte, payload []byte) error {
 	}
 	pong := control(pongFrame, payload)
 	if !t.drains() { // nobody else writes yet; see answerProbe
-		return t.conn.writeAll(pong.wire, lingering)
+		return t.conn.writeAll(lingering, pong.wire)
 	}
 	t.box.push(pong)
 	return nil
@@ -198,7 +199,7 @@ func (t *webSocket) answerClose(payload []byte) {
 	if len(payload) > 2 {
 		payload = payload[:2] // the status
 	}
-	_ = t.conn.writeAll(control(closeFrame, payload).wire, lingering)
+	_ = t.conn.writeAll(lingering, control(closeFrame, payload).wire)
 }
 
 // OnData implements Transport: it hands a packet to the engine, and takes over the outbox of the polling session
@@ -231,7 +232,7 @@ func isProbe(p *packet.Packet) bool {
 // answerProbe answers the probe of an upgrade. The outbox still belongs to the polling session then, so that no other write can
 // be under way.
 func (t *webSocket) answerProbe() {
-	if err := t.conn.writeAll(newFrame([]byte("3"+probe), false).wire, t.lines.writeTimeout); err != nil {
+	if err := t.conn.writeAll(t.lines.writeTimeout, newFrame([]byte("3"+probe), false).wire); err != nil {
 		_ = t.conn.Close() // read notices and ends the transport
 		return
 	}
@@ -311,7 +312,7 @@ func (t *webSocket) write() {
 		case rest != nil:
 			t.lines.net.Go("write", func() {
 				t.attempt("write", func() {
-					if t.conn.writeAll(rest, t.lines.writeTimeout) != nil {
+					if t.conn.writeAll(t.lines.writeTimeout, rest...) != nil {
 						_ = t.conn.Close()
 						return
 					}
@@ -323,35 +324,55 @@ func (t *webSocket) write() {
 	}
 }
 
-// tryFrames writes frames in one go and returns what of them is left.
-func (t *webSocket) tryFrames(frames []*frame) (rest []byte, err error) {
-	all := frames[0].wire
-	if len(frames) > 1 {
-		all = joined(frames)
+// tryFrames writes frames in as few goes as is sensible and returns what of them is left.
+func (t *webSocket) tryFrames(frames []*frame) (rest net.Buffers, err error) {
+	if len(frames) == 1 {
+		return t.tryPieces(nil, frames[0].wire)
 	}
-	n, err := t.conn.tryWrite(all)
-	if err != nil || n == len(all) {
-		return nil, err
-	}
-	return all[n:], nil
+	return t.tryPieces(pieces(frames))
 }
 
-// joined returns frames one behind the other.
-func joined(frames []*frame) []byte {
-	size := 0
-	for _, f := range frames {
-		size += len(f.wire)
+// tryPieces writes a piece and then others.
+func (t *webSocket) tryPieces(others [][]byte, piece []byte) (rest net.Buffers, err error) {
+	for {
+		n, err := t.conn.tryWrite(piece)
+		switch {
+		case err != nil:
+			return nil, err
+		case n < len(piece):
+			return append(net.Buffers{piece[n:]}, others...), nil
+		case len(others) == 0:
+			return nil, nil //nolint:nilnil // nothing is left
+		}
+		piece, others = others[0], others[1:]
 	}
-	all := make([]byte, 0, size)
+}
+
+// joinMost is up to how many bytes frames are copied to be written in one go. Beyond that a copy costs more than a write.
+const joinMost = 16 << 10
+
+// pieces joins neighbours among frames where that is worth it.
+func pieces(frames []*frame) (others [][]byte, first []byte) {
+	var all [][]byte
+	owned := 0 // bytes of the last piece, if it is a copy of ours
 	for _, f := range frames {
-		all = append(all, f.wire...)
+		switch last := len(all) - 1; {
+		case last >= 0 && owned > 0 && owned+len(f.wire) <= joinMost:
+			all[last] = append(all[last], f.wire...)
+			owned += len(f.wire)
+		case len(f.wire) <= joinMost/2:
+			all = append(all, append(make([]byte, 0, 2*len(f.wire)), f.wire...))
+			owned = len(f.wire)
+		default:
+			all, owned = append(all, f.wire), 0
+		}
 	}
-	return all
+	return all[1:], all[0]
 }
 
 // finish says goodbye and closes.
 func (t *webSocket) finish() {
-	_ = t.conn.writeAll(control(closeFrame, binary.BigEndian.AppendUint16(nil, websocket.CloseNormalClosure)).wire, lingering)
+	_ = t.conn.writeAll(lingering, control(closeFrame, binary.BigEndian.AppendUint16(nil, websocket.CloseNormalClosure)).wire)
 	_ = t.conn.Close()
 }
 

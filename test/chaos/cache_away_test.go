@@ -50,7 +50,7 @@ func redisAway(t *testing.T, f fault) {
 	w := town.watches()
 	w.stay(all.keys())
 	before := &pushes{near: near, far: far, from: here}
-	before.runs(samples, 0)
+	before.runs(samples/2, 0)
 
 	undo := f.does(town)
 	begun := time.Now()
