@@ -20,6 +20,7 @@ import (
 
 	"rollcall/internal/config"
 	"rollcall/internal/rescue"
+	"rollcall/internal/storetest"
 )
 
 // stand is a front with doors of a test behind it.
@@ -227,10 +228,12 @@ func TestSlowReaderOfHTTP2(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	c, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var c *tls.Conn
+	storetest.EventuallyWithin(t, patient, func() bool { // on a busy machine a handshake may take longer than a head may
+		var err error
+		c, err = tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		return err == nil
+	}, "the server speaks TLS")
 	t.Cleanup(func() { _ = c.Close() })
 	if _, err := io.WriteString(c, beginning); err != nil {
 		t.Fatal(err)
