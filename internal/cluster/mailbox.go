@@ -110,7 +110,7 @@ func (c *Cluster) readMail(ctx context.Context) {
 // begin starts behind the last letter. Those below it that are not there may still be in a transaction.
 func (c *Cluster) begin(ctx context.Context) error {
 	var ids []int64
-	err := c.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := c.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Model(&mailRow{}).Order("id DESC").Limit(gapsMost).Pluck("id", &ids).Error
 	})
 	if err != nil {
@@ -166,7 +166,7 @@ func (c *Cluster) read(ctx context.Context) error {
 
 // fetch reads new letters in the order of their ids: those that filled gaps first.
 func (c *Cluster) fetch(ctx context.Context) (rows []mailRow, err error) {
-	err = c.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = c.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		// Of letters that are not for this node only the number is of interest.
 		q := tx.Select("id, from_node, to_node, kind, CASE WHEN from_node = ? OR to_node NOT IN ('', ?) THEN '' ELSE body END AS body", c.Node, c.Node).Order("id")
 		if missing := c.reader.gaps.list(); len(missing) > 0 {
@@ -205,7 +205,7 @@ func (c *Cluster) trim(ctx context.Context) {
 // trimOnce deletes what is older than age, but for the newest letter.
 func (c *Cluster) trimOnce(ctx context.Context, age time.Duration) error {
 	var last int64
-	err := c.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := c.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Raw("SELECT COALESCE(MAX(id), 0) FROM mailbox WHERE created_at < NOW(3) - INTERVAL ? SECOND AND id < (SELECT MAX(id) FROM mailbox)", int(age.Seconds())).Scan(&last).Error
 	})
 	if err != nil {

@@ -101,18 +101,18 @@ type dueRow struct {
 	DueAt        int64
 }
 
-// read returns the clock of the database and what comes next on the agenda, behind last.
+// read returns what comes next on the agenda, behind last, and the clock of the database, if there is anything to compare with it.
 func (a *agenda) read(ctx context.Context, last dueRow) (now int64, rows []dueRow, err error) {
-	err = a.house.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if now, err = a.house.DB.Now(ctx); err != nil {
-			return err
-		}
+	err = a.house.DB.ReadOne(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		q := tx.Table(a.table).Select("conference_id, "+a.column+" AS due_at").Where(a.column+" >= ?", last.DueAt)
 		if last.ConferenceID != "" {
 			q = q.Where("("+a.column+" > ? OR conference_id > ?)", last.DueAt, last.ConferenceID)
 		}
 		return q.Order(a.column + ", conference_id").Limit(dueBatch).Scan(&rows).Error
 	})
+	if err == nil && len(rows) > 0 {
+		now, err = a.house.DB.Now(ctx)
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("read %s: %w", a.table, err)
 	}

@@ -38,7 +38,7 @@ var ErrNoConference = fault.New(fault.NotFound, "not_found", "there is no such c
 // and lets nobody in any more; ended:false lets it live again.
 func (h *House) Register(ctx context.Context, conferenceID string, r Registration) (created bool, err error) {
 	err = h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
+		if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 			return err
 		}
 		row, ok, err := readConference(tx, conferenceID)
@@ -103,7 +103,7 @@ func (h *House) end(ctx context.Context, tx *gorm.DB, row conferenceRow) error {
 // stay, so that a later conference of that name does not begin at a version somebody has seen.
 func (h *House) Remove(ctx context.Context, conferenceID string) error {
 	return h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
+		if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 			return err
 		}
 		row, ok, err := readConference(tx, conferenceID)
@@ -128,7 +128,11 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 		if err := h.empty(ctx, conferenceID); err != nil {
 			return err
 		}
-		_, err = h.raiseContent(ctx, tx, conferenceID)
+		known, _, err := readKnown(tx, conferenceID) // the tree is gone, the versions go on
+		if err != nil {
+			return err
+		}
+		_, err = h.raise(ctx, tx, known.Tree, known.Versions)
 		return err
 	})
 }

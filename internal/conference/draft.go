@@ -14,6 +14,7 @@ import (
 // draft is a tree that is being changed in a transaction that holds the conference's lock.
 type draft struct {
 	conferenceID  string
+	row           treeRow // as it stands there
 	before, after content // after is what is to stand there
 	versions      presence.Versions
 	foreign       bool // somebody else wrote the row and did not raise versions
@@ -21,21 +22,18 @@ type draft struct {
 
 // draft takes the lock of a conference and reads what is in its tree. A conference that is over is ErrEnded.
 func (h *House) draft(ctx context.Context, tx *gorm.DB, conferenceID string) (*draft, error) {
-	if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
+	if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 		return nil, err
 	}
-	registered, ok, err := readConference(tx, conferenceID)
+	known, _, err := readKnown(tx, conferenceID) // the lock is on its versions
 	if err != nil {
 		return nil, err
 	}
-	if ok && registered.EndedAt != nil {
+	if known.EndedAt != nil {
 		return nil, ErrEnded
 	}
-	c, versions, err := h.readContent(tx, conferenceID)
-	if err != nil {
-		return nil, err
-	}
-	return &draft{conferenceID: conferenceID, before: c, after: c, versions: versions, foreign: !c.is(versions.ContentDigest)}, nil
+	c := known.Tree.content(known.Versions)
+	return &draft{conferenceID: conferenceID, row: known.Tree, before: c, after: c, versions: known.Versions, foreign: !c.is(known.Versions.ContentDigest)}, nil
 }
 
 // fits refuses a tree that is too large for one of ours. What nobody is there to be told of is saved without it.
@@ -49,7 +47,7 @@ func (h *House) fits(d *draft) error {
 // save writes what is new in a draft, raises the version, and has it pushed once all is committed.
 func (h *House) save(ctx context.Context, tx *gorm.DB, d *draft) (Edited, error) {
 	done := Edited{Version: d.versions.Tree, Changed: []string{}}
-	columns := map[string]any{}
+	columns := map[string]*string{}
 	for i, s := range sections {
 		if differs(d.before, d.after, i) {
 			columns[s.column] = d.after.column(i)
@@ -62,16 +60,20 @@ func (h *House) save(ctx context.Context, tx *gorm.DB, d *draft) (Edited, error)
 	if err := h.keepCount(ctx, d.conferenceID, d.after, columns); err != nil {
 		return Edited{}, err
 	}
-	if err := h.writeContent(tx, d.conferenceID, columns, string(d.after.text[status])); err != nil {
+	if err := writeTree(tx, d.row, columns); err != nil {
 		return Edited{}, err
 	}
+	d.row.set(columns)
+	if _, ok := columns[sections[status].column]; ok {
+		d.versions.StatusJSON = string(d.after.text[status])
+	}
 	var err error
-	done.Version, err = h.raiseContent(ctx, tx, d.conferenceID)
+	done.Version, err = h.raise(ctx, tx, d.row, d.versions)
 	return done, err
 }
 
 // keepCount puts the number of people online into head_data, if that is to be written.
-func (h *House) keepCount(ctx context.Context, conferenceID string, c content, columns map[string]any) error {
+func (h *House) keepCount(ctx context.Context, conferenceID string, c content, columns map[string]*string) error {
 	if _, ok := columns[sections[head].column]; !ok {
 		return nil
 	}
@@ -79,7 +81,8 @@ func (h *House) keepCount(ctx context.Context, conferenceID string, c content, c
 	if err != nil {
 		return err
 	}
-	columns[sections[head].column] = string(withCount(c.text[head], online[conferenceID]))
+	text := string(withCount(c.text[head], online[conferenceID]))
+	columns[sections[head].column] = &text
 	return nil
 }
 
@@ -92,55 +95,36 @@ func differs(before, after content, i int) bool {
 	return string(a) != string(b) || before.broken[i] != after.broken[i]
 }
 
-func (h *House) readContent(tx *gorm.DB, conferenceID string) (content, presence.Versions, error) {
-	versions, err := presence.ReadVersions(tx, conferenceID)
-	if err != nil {
-		return content{}, versions, err
-	}
-	row, err := readTree(tx, conferenceID)
-	if err != nil {
-		return content{}, versions, err
-	}
-	return read(row.columns(), versions.StatusJSON), versions, nil
-}
-
-// writeContent writes columns of the tree row and remembers the status as it was given.
-func (h *House) writeContent(tx *gorm.DB, conferenceID string, columns map[string]any, given string) error {
-	if err := ensureRow(tx, conferenceID); err != nil {
-		return err
-	}
-	if len(columns) > 0 {
-		if err := tx.Table("conference_nodes").Where("conference_id = ?", conferenceID).Updates(columns).Error; err != nil {
-			return fmt.Errorf("write tree row: %w", err)
+// writeTree writes columns of the tree row that was read as row.
+func writeTree(tx *gorm.DB, row treeRow, columns map[string]*string) error {
+	if row.missing() {
+		if err := ensureRow(tx, row.ConferenceID); err != nil {
+			return err
 		}
 	}
-	if _, ok := columns[sections[status].column]; ok {
-		if err := tx.Table("conference_versions").Where("conference_id = ?", conferenceID).Update("status_json", given).Error; err != nil {
-			return fmt.Errorf("remember status: %w", err)
-		}
+	if len(columns) == 0 {
+		return nil
+	}
+	set := make(map[string]any, len(columns))
+	for name, text := range columns {
+		set[name] = text
+	}
+	if err := tx.Table("conference_nodes").Where("conference_id = ?", row.ConferenceID).Updates(set).Error; err != nil {
+		return fmt.Errorf("write tree row: %w", err)
 	}
 	return nil
 }
 
-// raiseContent raises the version of the tree for a change of content, remembers the digest of what the row holds
-// now, has the conference pushed once all is committed, and returns the version.
-func (h *House) raiseContent(ctx context.Context, tx *gorm.DB, conferenceID string) (int64, error) {
-	c, _, err := h.readContent(tx, conferenceID)
+// raise raises the version of a tree whose content has changed, and returns it. tx holds the lock of the conference: row is what stands
+// there now, and v are the versions so far. What content the new one is of is remembered, and pushed once all is committed.
+func (h *House) raise(ctx context.Context, tx *gorm.DB, row treeRow, v presence.Versions) (int64, error) {
+	version := v.Tree + 1
+	err := tx.Table("conference_versions").Where("conference_id = ?", row.ConferenceID).Updates(map[string]any{
+		"tree_version": version, "content_version": version, "content_digest": row.content(v).digest, "status_json": v.StatusJSON,
+	}).Error
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("raise the version of the content: %w", err)
 	}
-	if err := presence.Raise(tx, []string{conferenceID}, presence.Raised{Tree: true}); err != nil {
-		return 0, err
-	}
-	err = tx.Table("conference_versions").Where("conference_id = ?", conferenceID).
-		Updates(map[string]any{"content_version": gorm.Expr("tree_version"), "content_digest": c.digest}).Error
-	if err != nil {
-		return 0, fmt.Errorf("remember content: %w", err)
-	}
-	versions, err := presence.ReadVersions(tx, conferenceID)
-	if err != nil {
-		return 0, err
-	}
-	store.AfterCommit(ctx, func() { h.Show(conferenceID) })
-	return versions.Tree, nil
+	store.AfterCommit(ctx, func() { h.Show(row.ConferenceID) })
+	return version, nil
 }

@@ -94,34 +94,29 @@ func (h *House) edit(ctx context.Context, conferenceID string, ifMatch *int64, c
 
 // Push reads the row again, whoever wrote it, raises the version and has it pushed. It returns the version.
 func (h *House) Push(ctx context.Context, conferenceID string) (int64, error) {
-	if err := h.adopt(ctx, conferenceID, true); err != nil {
-		return 0, err
-	}
-	var v presence.Versions
-	err := h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
-		v, err = presence.ReadVersions(tx, conferenceID)
-		return err
-	})
-	return v.Tree, err
+	return h.adopt(ctx, conferenceID, true)
 }
 
 // adopt raises the version if the row holds other content than the version stands for, or in any case if always is
-// set. Several nodes may notice the same foreign change; only the first raises.
-func (h *House) adopt(ctx context.Context, conferenceID string, always bool) error {
-	return h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
+// set, and returns it. Several nodes may notice the same foreign change; only the first raises.
+func (h *House) adopt(ctx context.Context, conferenceID string, always bool) (version int64, err error) {
+	err = h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
+		if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 			return err
 		}
-		c, versions, err := h.readContent(tx, conferenceID)
+		known, _, err := readKnown(tx, conferenceID)
 		if err != nil {
 			return err
 		}
-		if c.is(versions.ContentDigest) && !always {
+		version = known.Versions.Tree
+		c := known.Tree.content(known.Versions)
+		if c.is(known.Versions.ContentDigest) && !always {
 			return nil
 		}
-		if _, err = h.raiseContent(ctx, tx, conferenceID); err != nil {
+		if version, err = h.raise(ctx, tx, known.Tree, known.Versions); err != nil {
 			return err
 		}
 		return dropStale(tx, conferenceID, c)
 	})
+	return version, err
 }

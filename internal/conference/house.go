@@ -43,8 +43,8 @@ type Hall interface {
 	// Occupancy returns how many sockets are in the conference's room, those that only watch included.
 	Occupancy(conferenceID string) int
 	// Push gives the room a version of the tree, of the roster, or of both; nil is neither. A socket that has seen a later one is left
-	// alone.
-	Push(conferenceID string, t *TreePush, r *RosterPush)
+	// alone. It returns how many users the room has, whatever number of sockets each of them.
+	Push(conferenceID string, t *TreePush, r *RosterPush) (users int)
 	// Find returns the sockets of an audience.
 	Find(to hall.Audience) []hall.Socket
 	// EmitAll sends events to their audiences, in order.

@@ -49,7 +49,7 @@ func (h *fakeHall) Find(hall.Audience) []hall.Socket {
 	}
 	return []hall.Socket{{UserID: "anna"}}
 }
-func (h *fakeHall) Push(_ string, t *TreePush, r *RosterPush) {
+func (h *fakeHall) Push(_ string, t *TreePush, r *RosterPush) int {
 	h.called("Push")
 	h.do(func() {
 		if t != nil {
@@ -59,6 +59,7 @@ func (h *fakeHall) Push(_ string, t *TreePush, r *RosterPush) {
 			h.rosters = append(h.rosters, *r)
 		}
 	})
+	return 1
 }
 func (h *fakeHall) EmitAll(events []hall.Event) {
 	h.called("EmitAll")

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"rollcall/internal/hall"
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
@@ -270,19 +269,19 @@ func (k *keeper) publish(before, s *snapshot) {
 		roster = s.rosterPush(before)
 	}
 	if tree != nil || roster != nil {
-		h.Hall.Push(k.conferenceID, tree, roster)
+		users := h.Hall.Push(k.conferenceID, tree, roster)
 		k.spent(time.Since(start))
-	}
-	if tree != nil {
-		h.logTree(before, s)
+		if tree != nil {
+			h.logTree(before, s, users)
+		}
 	}
 	if err := h.writeBack(h.ctx, s); err != nil && h.ctx.Err() == nil {
 		h.Log.Warn("could not write the online number into head_data", slog.String("conference", k.conferenceID), slog.Any("error", err))
 	}
 }
 
-// logTree appends a version that went out to the log.
-func (h *House) logTree(before, s *snapshot) {
+// logTree appends a version that went out to so many users to the log.
+func (h *House) logTree(before, s *snapshot, users int) {
 	if h.LogTree == "off" || before == nil && h.Hall.Occupancy(s.conferenceID) == 0 {
 		return
 	}
@@ -299,10 +298,9 @@ func (h *House) logTree(before, s *snapshot) {
 	if err != nil {
 		text = nil
 	}
-	people := hall.Users(h.Hall.Find(hall.Audience{All: true, ConferenceID: s.conferenceID}))
 	h.Notices.AppendLater(notice.Entry{
 		ConferenceID: s.conferenceID, Actor: "system", Event: "note_tree", SendType: systemSendType, Message: text,
-		Audience: len(people), Sent: len(people), Online: s.roster.Online, State: "sent", CreatedAt: now(),
+		Audience: users, Sent: users, Online: s.roster.Online, State: "sent", CreatedAt: now(),
 	})
 }
 

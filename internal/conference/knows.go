@@ -25,7 +25,7 @@ func (h *House) TakenElsewhere(ctx context.Context, alias, userID string) (bool,
 // Knows reports whether somebody is known by an id: he has a name, is on a members list, or was connected.
 func (h *House) Knows(ctx context.Context, userID string) (bool, error) {
 	var known int
-	err := h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Raw(`SELECT EXISTS (SELECT 1 FROM users WHERE id = ?)
 			OR EXISTS (SELECT 1 FROM conference_members WHERE user_id = ?)
 			OR EXISTS (SELECT 1 FROM presence_sessions WHERE user_id = ?)`, userID, userID, userID).Scan(&known).Error

@@ -63,7 +63,7 @@ func (o *outside) work(ctx context.Context) {
 func (o *outside) emit(ctx context.Context, a notice.Announcement) {
 	h := o.house
 	var own []string
-	err := h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
+	err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
 		own, err = registered(tx, a.ConferenceID, 1)
 		return err
 	})

@@ -63,7 +63,7 @@ func TestPanicIsCaught(t *testing.T) {
 	b, panics := netted(t, storetest.Open(t, store.SQLite), nil)
 	anna := b.arrive(t, "anna", "42")
 	b.shows(t, "headData", `{"onLineNumber":1}`)
-	for i, method := range []string{"Push", "Find", "Occupancy"} {
+	for i, method := range []string{"Push", "Occupancy"} {
 		b.trips(method, 2)
 		user := string(rune('b' + i))
 		b.arrive(t, user, "42")

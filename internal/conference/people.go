@@ -56,7 +56,7 @@ var errManyMembers = fault.Invalidf("the conference has more than %d members, to
 // an Invalid fault. Asking takes up to 2 s; it is better not done in a transaction.
 func (h *House) Members(ctx context.Context, conferenceID, askedBy string) ([]string, error) {
 	var users []string
-	err := h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
+	err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
 		users, err = registered(tx, conferenceID, maxMembers+1)
 		return err
 	})
@@ -73,7 +73,7 @@ func (h *House) Members(ctx context.Context, conferenceID, askedBy string) ([]st
 			return users, nil
 		}
 	}
-	err = h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Table("presence").Where("conference_id = ? AND state IN ?", conferenceID, []presence.State{presence.Online, presence.Reconnecting}).
 			Order("user_id").Limit(maxMembers+1).Pluck("user_id", &users).Error
 	})

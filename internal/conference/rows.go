@@ -5,6 +5,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"rollcall/internal/presence"
 	"rollcall/internal/store"
 )
 
@@ -37,16 +38,35 @@ type treeRow struct {
 // TableName implements gorm's Tabler.
 func (treeRow) TableName() string { return "conference_nodes" }
 
-// columns returns the sections' columns in their order, "" for NULL.
-func (r treeRow) columns() [len(sections)]string {
-	var out [len(sections)]string
-	for i, p := range [...]*string{r.ConferenceStatus, r.ConferenceContent, r.TopicContent, r.CountersignData, r.Timer, r.SameScreen, r.HeadData, r.SignInData} {
-		if p != nil {
-			out[i] = *p
+// fields returns the sections' columns in their order.
+func (r *treeRow) fields() [len(sections)]**string {
+	return [...]**string{&r.ConferenceStatus, &r.ConferenceContent, &r.TopicContent, &r.CountersignData, &r.Timer, &r.SameScreen, &r.HeadData, &r.SignInData}
+}
+
+// columns returns what they hold, "" for NULL.
+func (r *treeRow) columns() (out [len(sections)]string) {
+	for i, p := range r.fields() {
+		if *p != nil {
+			out[i] = **p
 		}
 	}
 	return out
 }
+
+// set puts columns, by name, into the row as it is remembered; nil is NULL.
+func (r *treeRow) set(columns map[string]*string) {
+	for i, p := range r.fields() {
+		if text, ok := columns[sections[i].column]; ok {
+			*p = text
+		}
+	}
+}
+
+// content makes sense of the row, given what else is remembered of the tree.
+func (r *treeRow) content(v presence.Versions) content { return read(r.columns(), v.StatusJSON) }
+
+// missing reports whether there is no such row.
+func (r *treeRow) missing() bool { return r.Stamp == "" }
 
 // stamped selects updated_at as text under the name stamp, on both dialects.
 const stamped = "CAST(updated_at AS CHAR) AS stamp"
@@ -62,6 +82,25 @@ func readTree(tx *gorm.DB, conferenceID string) (treeRow, error) {
 		return treeRow{}, fmt.Errorf("read tree row: %w", err)
 	}
 	return row, nil
+}
+
+// knownRow is what there is to know of the tree of a conference that has versions.
+type knownRow struct {
+	Versions presence.Versions `gorm:"embedded"`
+	Tree     treeRow           `gorm:"embedded"`
+	EndedAt  *int64
+}
+
+// readKnown reads it in one statement. ok is false if the conference has no versions, whatever else there is of it.
+func readKnown(tx *gorm.DB, conferenceID string) (row knownRow, ok bool, err error) {
+	found := tx.Raw("SELECT "+presence.VersionColumns+", n.*, CAST(n.updated_at AS CHAR) AS stamp, c.ended_at FROM conference_versions AS v"+
+		" LEFT JOIN conference_nodes AS n ON n.conference_id = ? LEFT JOIN conferences AS c ON c.id = ? WHERE v.conference_id = ?",
+		conferenceID, conferenceID, conferenceID).Scan(&row)
+	if found.Error != nil {
+		return knownRow{}, false, fmt.Errorf("read tree and versions: %w", found.Error)
+	}
+	row.Tree.ConferenceID = conferenceID
+	return row, found.RowsAffected > 0, nil
 }
 
 // readConference returns the row of a conference; ok is false if there is none.

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/fault"
 	"rollcall/internal/id"
+	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
 	"rollcall/internal/webhook"
 )
@@ -77,8 +78,9 @@ func (h *House) SignIn(ctx context.Context, conferenceID, userID string, extra j
 // SignedAt returns when users signed in to a conference, in milliseconds since 1970, by user.
 func (h *House) SignedAt(ctx context.Context, conferenceID string) (map[string]int64, error) {
 	var c content
-	err := h.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
-		c, _, err = h.readContent(tx, conferenceID)
+	err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
+		row, err := readTree(tx, conferenceID)
+		c = row.content(presence.Versions{})
 		return err
 	})
 	if err != nil {

@@ -42,33 +42,34 @@ func (h *House) look(ctx context.Context, conferenceID string, before *snapshot)
 	if s.content.is(s.versions.ContentDigest) {
 		return s, nil
 	}
-	if err := h.adopt(ctx, conferenceID, false); err != nil {
+	if _, err := h.adopt(ctx, conferenceID, false); err != nil {
 		return nil, err
 	}
 	return h.readSnapshot(ctx, conferenceID, before)
 }
 
+// readSnapshot reads one. When content has changed, or somebody has written the tree row alone, as every node does that writes the
+// number of people back, one statement is enough: who is there, and who should be, is as it was before.
 func (h *House) readSnapshot(ctx context.Context, conferenceID string, before *snapshot) (*snapshot, error) {
 	s := &snapshot{conferenceID: conferenceID}
-	err := h.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		var err error
-		if s.versions, err = presence.ReadVersions(tx, conferenceID); err != nil {
+	done := false
+	if before != nil {
+		err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
+			known, ok, err := readKnown(tx, conferenceID)
+			if done = ok && known.Versions.Roster == before.versions.Roster; done {
+				s.roster, s.present = before.roster, before.present
+				s.take(known.Tree, known.Versions)
+			}
 			return err
-		}
-		if err := h.readPeople(ctx, s, before); err != nil {
-			return err
-		}
-		row, err := readTree(tx, conferenceID)
+		})
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("read what is new of a conference: %w", err)
 		}
-		columns := row.columns()
-		s.stamp, s.headColumn = row.Stamp, columns[head]
-		s.content = read(columns, s.versions.StatusJSON)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read snapshot of conference: %w", err)
+	}
+	if !done {
+		if err := h.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error { return h.readAll(ctx, tx, s) }); err != nil {
+			return nil, fmt.Errorf("read snapshot of conference: %w", err)
+		}
 	}
 	h.reportBroken(s)
 	s.body = s.content.body(s.roster.Online)
@@ -76,19 +77,33 @@ func (h *House) readSnapshot(ctx context.Context, conferenceID string, before *s
 	return s, nil
 }
 
-// readPeople reads who is in the conference and who should be, unless they are the same as in the snapshot before: when content has
-// changed, or when somebody has written the tree row alone, as every node does that writes the number of people back.
-func (h *House) readPeople(ctx context.Context, s, before *snapshot) (err error) {
-	if before != nil && before.versions.Roster == s.versions.Roster {
-		s.roster, s.present = before.roster, before.present
-		s.roster.Versions = s.versions
-		return nil
-	}
-	if s.roster, err = h.Presence.RosterOf(ctx, s.conferenceID, h.DetailMax, s.versions); err != nil {
+// readAll reads all of a snapshot, in one transaction.
+func (h *House) readAll(ctx context.Context, tx *gorm.DB, s *snapshot) error {
+	versions, err := presence.ReadVersions(tx, s.conferenceID)
+	if err != nil {
 		return err
 	}
-	s.present, err = h.presentIn(ctx, s.conferenceID, s.roster)
-	return err
+	if s.roster, err = h.Presence.RosterOf(ctx, s.conferenceID, h.DetailMax, versions); err != nil {
+		return err
+	}
+	if s.present, err = h.presentIn(ctx, s.conferenceID, s.roster); err != nil {
+		return err
+	}
+	row, err := readTree(tx, s.conferenceID)
+	if err != nil {
+		return err
+	}
+	s.take(row, versions)
+	return nil
+}
+
+// take puts what was read into the snapshot.
+func (s *snapshot) take(row treeRow, v presence.Versions) {
+	s.versions, s.roster.Versions = v, v
+	s.stamp, s.content = row.Stamp, row.content(v)
+	if row.HeadData != nil {
+		s.headColumn = *row.HeadData
+	}
 }
 
 // presentIn returns everybody who is there, or nil if they are too many for anybody to be told of each.

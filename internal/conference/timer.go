@@ -44,7 +44,7 @@ func (h *House) Timer(ctx context.Context, conferenceID, action string, duration
 	var done Timed
 	err = h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		done = Timed{}
-		if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
+		if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 			return err
 		}
 		now, err := h.DB.Now(ctx)
@@ -118,7 +118,7 @@ func dropTimer(tx *gorm.DB, conferenceID string) error {
 // timerDue finishes the timer of a conference, if it is still due.
 func (h *House) timerDue(ctx context.Context, conferenceID string) error {
 	return h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
+		if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 			return err
 		}
 		now, err := h.DB.Now(ctx)

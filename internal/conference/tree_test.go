@@ -140,7 +140,7 @@ func TestForeignWriteIsAdopted(t *testing.T) {
 		if err != nil || version <= edited.Version {
 			t.Errorf("version %d after %d, %v", version, edited.Version, err)
 		}
-		if err := b.adopt(t.Context(), "42", false); err != nil {
+		if _, err := b.adopt(t.Context(), "42", false); err != nil {
 			t.Fatal(err)
 		}
 		if _, again, _ := b.Tree(t.Context(), "42"); again != version {

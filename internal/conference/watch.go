@@ -146,7 +146,7 @@ func (h *House) lostShares(ctx context.Context) (lost []shareRow, err error) {
 
 // watchLost does for one share what watchShare would have done when its session was closed.
 func (h *House) watchLost(ctx context.Context, tx *gorm.DB, r shareRow) error {
-	if err := presence.Lock(ctx, tx, []string{r.ConferenceID}); err != nil {
+	if _, err := presence.Lock(ctx, tx, []string{r.ConferenceID}); err != nil {
 		return err
 	}
 	now, err := h.DB.Now(ctx)

@@ -169,7 +169,7 @@ func TestOnTheWay(t *testing.T) {
 			b.stage(t, c, q)
 			b.arrive(t, "ben", s.ConferenceID)
 			err := db.Write(t.Context(), func(ctx context.Context, tx *gorm.DB) error {
-				if err := presence.Lock(ctx, tx, []string{s.ConferenceID}); err != nil { // his session cannot be committed meanwhile
+				if _, err := presence.Lock(ctx, tx, []string{s.ConferenceID}); err != nil { // his session cannot be committed meanwhile
 					return err
 				}
 				go func() { _, err := b.Arrive(t.Context(), s, c.by); arrived <- err }()

@@ -31,7 +31,7 @@ func (n *Notices) ChatHistory(ctx context.Context, conferenceID, before string, 
 	limit = pageSize(limit)
 	said := walk{lists: []list{conversation(conferenceID, ChatMessage)}}
 	var rows []noticeRow
-	err = n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
+	err = n.db.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
 		rows, err = said.read(tx, f, limit+1)
 		return err
 	})

@@ -45,7 +45,7 @@ func tasksOf(e Entry) []dueRow {
 // Tasks returns at most limit tasks whose time has come, those that wait longest first. They stay until taken.
 func (n *Notices) Tasks(ctx context.Context, limit int) ([]Task, error) {
 	var rows []dueRow
-	err := n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := n.db.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		rows = nil
 		return tx.Where("due_at <= ?", n.now()).Order("due_at").Limit(limit).Find(&rows).Error
 	})
@@ -62,7 +62,7 @@ func (n *Notices) Tasks(ctx context.Context, limit int) ([]Task, error) {
 // NextTask returns when the next task is due, in milliseconds since 1970, which may be past, or 0 if there is none.
 func (n *Notices) NextTask(ctx context.Context) (int64, error) {
 	var due int64
-	err := n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := n.db.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Raw("SELECT COALESCE(MIN(due_at), 0) FROM notice_due").Scan(&due).Error
 	})
 	if err != nil {
@@ -162,7 +162,7 @@ func (n *Notices) Recipients(ctx context.Context, noticeID, after string, limit 
 		limit = unreachedMax
 	}
 	var users []string
-	err := n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := n.db.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		users = nil
 		return tx.Model(&deliveryRow{}).Where("notice_id = ? AND user_id > ?", noticeID, after).
 			Order("user_id").Limit(min(limit, unreachedMax)).Pluck("user_id", &users).Error

@@ -144,7 +144,7 @@ func marksOf(tx *gorm.DB, users []string) (map[string]map[string]int64, error) {
 // Known returns how many users the service has heard of: those who have been here and those who are registered.
 func (n *Notices) Known(ctx context.Context) (int, error) {
 	var count int
-	err := n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := n.db.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Raw("SELECT (SELECT COUNT(*) FROM users) + (SELECT COUNT(*) FROM notice_readers AS r WHERE NOT EXISTS (SELECT 1 FROM users AS u WHERE u.id = r.user_id))").Scan(&count).Error
 	})
 	if err != nil {

@@ -206,7 +206,7 @@ func (t table) record(ctx context.Context, pairs []pair, dueAt int64) error {
 
 func (t table) due(ctx context.Context, now int64, limit int) ([]Pending, error) {
 	var rows []announcementRow
-	err := t.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := t.db.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		rows = nil
 		return tx.Where("due_at <= ?", now).Order("due_at").Limit(limit).Find(&rows).Error
 	})

@@ -53,7 +53,7 @@ func (n *Notices) trim(ctx context.Context) error {
 func (n *Notices) trimLog(ctx context.Context, cutoff string) error {
 	for from := ""; from != cutoff; {
 		to := cutoff
-		err := n.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+		err := n.db.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 			var ids []string
 			err := tx.Table("notices").Where("id >= ? AND id < ?", from, cutoff).Order("id").Offset(trimBatch).Limit(1).Pluck("id", &ids).Error
 			if len(ids) > 0 {

@@ -18,12 +18,13 @@ type batch struct {
 	grace      int64
 
 	// Read, under the lock of the conferences.
-	now   int64
-	known map[string]sessionRow // rows of the ops' sessions, by id
-	open  map[pair][]string     // ids of open sessions; kept up to date by apply
-	was   map[pair]presenceRow
-	away  map[string]int // open sessions on other nodes, by user
-	names names
+	versions map[string]Versions
+	now      int64
+	known    map[string]sessionRow // rows of the ops' sessions, by id
+	open     map[pair][]string     // ids of open sessions; kept up to date by apply
+	was      map[pair]presenceRow
+	away     map[string]int // open sessions on other nodes, by user
+	names    names
 
 	// Found out.
 	deeds    map[pair]*deed
@@ -52,7 +53,7 @@ type fence func(tx *gorm.DB, epoch int64) (now int64, err error)
 func (p *Presence) commit(ctx context.Context, ops []*op, fence fence) (b *batch, err error) {
 	err = p.cfg.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		b = newBatch(ops, p.cfg)
-		if err := Lock(ctx, tx, b.conferences()); err != nil {
+		if b.versions, err = Lock(ctx, tx, b.conferences()); err != nil {
 			return err
 		}
 		if b.now, err = fence(tx, ops[0].epoch); err != nil {

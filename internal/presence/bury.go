@@ -35,7 +35,7 @@ func (p *Presence) bury(ctx context.Context, old *nodeRow) error {
 	}
 	for {
 		var rows []sessionRow
-		err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+		err := p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 			rows = nil
 			return tx.Where("node_id = ? AND epoch = ? AND closed_at IS NULL", old.ID, old.Epoch).Order("id").Limit(batchMax).Find(&rows).Error
 		})

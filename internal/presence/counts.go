@@ -20,7 +20,7 @@ func (p *Presence) OnlineIn(ctx context.Context, confs []string) (n map[string]i
 
 // OnlineUsers returns how many users are online or reconnecting anywhere. It joins the snapshot or transaction of ctx.
 func (p *Presence) OnlineUsers(ctx context.Context) (n int, err error) {
-	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Raw("SELECT COUNT(DISTINCT user_id) FROM presence WHERE state IN ?", present).Scan(&n).Error
 	})
 	if err != nil {

@@ -65,7 +65,7 @@ func (p *Presence) Elsewhere(ctx context.Context, to hall.Audience) (list []hall
 // UsersThere returns how many users have a session in a conference, or in none when that is "", on whatever node. It joins the
 // snapshot or transaction of ctx.
 func (p *Presence) UsersThere(ctx context.Context, conferenceID string) (n int, err error) {
-	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		if conferenceID == "" {
 			return tx.Raw("SELECT COUNT(DISTINCT user_id) FROM presence_sessions WHERE closed_at IS NULL AND conference_id = ''").Scan(&n).Error
 		}

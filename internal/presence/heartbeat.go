@@ -84,7 +84,7 @@ func (p *Presence) watch(ctx context.Context, w *watch) error {
 
 // others reads the rows of the other nodes that serve.
 func (p *Presence) others(ctx context.Context) (rows []nodeRow, err error) {
-	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Where("state = ? AND id <> ?", nodeUp, p.cfg.Node).Find(&rows).Error
 	})
 	if err != nil {

@@ -143,12 +143,11 @@ func (b *batch) raise(tx *gorm.DB) error {
 	if err := Raise(tx, still, Raised{Roster: true}); err != nil {
 		return err
 	}
-	versions, err := ReadMany(tx, all)
-	if err != nil {
-		return err
-	}
 	for i, o := range b.ops {
-		b.outcomes[i].arrival.RosterVersion = versions[o.row.ConferenceID].Roster
+		conf := o.row.ConferenceID
+		if _, raised := b.moved[conf]; raised {
+			b.outcomes[i].arrival.RosterVersion = b.versions[conf].Roster + 1
+		}
 	}
 	return nil
 }

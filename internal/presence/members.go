@@ -81,7 +81,7 @@ func (p *Presence) Members(ctx context.Context, conf, cursor string, limit int) 
 	}
 	limit = pageSize(limit)
 	var rows []memberRow
-	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		q := tx.Where("conference_id = ?", conf)
 		if from.User != "" {
 			q = q.Where("(sort > ? OR sort = ? AND user_id > ?)", from.Key, from.Key, from.User)
@@ -106,7 +106,7 @@ func (p *Presence) Members(ctx context.Context, conf, cursor string, limit int) 
 // change runs first and then writes rows, under the lock of the conference, and raises its versions.
 func (p *Presence) change(ctx context.Context, conf string, rows []memberRow, first func(tx *gorm.DB) error) error {
 	return p.cfg.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := Lock(ctx, tx, []string{conf}); err != nil {
+		if _, err := Lock(ctx, tx, []string{conf}); err != nil {
 			return err
 		}
 		if err := first(tx); err != nil {

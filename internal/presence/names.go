@@ -94,7 +94,7 @@ func (p *Presence) rename(ctx context.Context, tx *gorm.DB, conf string, to map[
 	for _, r := range stale {
 		confs = append(confs, r.ConferenceID)
 	}
-	if err := Lock(ctx, tx, confs); err != nil {
+	if _, err := Lock(ctx, tx, confs); err != nil {
 		return err
 	}
 	if stale, err = staleNames(tx, conf, to); err != nil { // somebody may have come or gone meanwhile

@@ -40,7 +40,7 @@ var healing = map[kind]string{closing: "not_held", look: "not_online", reopen: "
 func (p *Presence) compare(ctx context.Context) error {
 	epoch := p.currentEpoch()
 	var rows []ownRow
-	err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Raw(`SELECT s.*, COALESCE(p.state, '') AS state FROM presence_sessions s
 			LEFT JOIN presence p ON p.conference_id = s.conference_id AND p.user_id = s.user_id
 			WHERE s.node_id = ? AND s.epoch = ? AND s.closed_at IS NULL`, p.cfg.Node, epoch).Scan(&rows).Error

@@ -34,7 +34,7 @@ func (p *Presence) sweep(ctx context.Context) error {
 // expire takes offline whose grace is over, and reports whether there may be more of them.
 func (p *Presence) expire(ctx context.Context) (more bool, err error) {
 	var due []presenceRow
-	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err = p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Select("conference_id", "user_id").Where("offline_due_at <= " + clock(tx)).
 			Order("offline_due_at").Limit(sweepMax).Find(&due).Error
 	})

@@ -53,7 +53,7 @@ func (p *Presence) PutUsers(ctx context.Context, users []User) error {
 // User returns a registered user, or a fault NotFound. It joins the transaction of ctx.
 func (p *Presence) User(ctx context.Context, id string) (User, error) {
 	var row userRow
-	err := p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
+	err := p.cfg.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		return tx.Where("id = ?", id).Take(&row).Error
 	})
 	if store.NotFound(err) {
@@ -78,7 +78,7 @@ func (p *Presence) DeleteUser(ctx context.Context, id string) error {
 			return fmt.Errorf("find memberships of user: %w", err)
 		}
 		confs = append(confs, member...)
-		if err := Lock(ctx, tx, confs); err != nil {
+		if _, err := Lock(ctx, tx, confs); err != nil {
 			return err
 		}
 		return p.erase(ctx, tx, id, confs)

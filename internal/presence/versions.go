@@ -12,73 +12,67 @@ import (
 
 // Versions is what only rollcall writes about a conference. Numbers never go back; an unknown conference has zeros.
 type Versions struct {
-	Tree          int64 // content of the tree or the online number
-	Content       int64 // content of the tree alone
-	Roster        int64 // states, devices and members
-	Members       int64 // the members list
-	ContentDigest string
-	StatusJSON    string
+	Tree          int64  `gorm:"column:tree_version"`    // content of the tree or the online number
+	Content       int64  `gorm:"column:content_version"` // content of the tree alone
+	Roster        int64  `gorm:"column:roster_version"`  // states, devices and members
+	Members       int64  `gorm:"column:members_version"` // the members list
+	ContentDigest string `gorm:"column:content_digest"`
+	StatusJSON    string `gorm:"column:status_json"`
 }
+
+// VersionColumns are the columns of Versions in the table conference_versions.
+const VersionColumns = "tree_version, content_version, roster_version, members_version, content_digest, status_json"
 
 // Raised says which versions rise.
 type Raised struct{ Tree, Roster, Members bool }
 
 type versionRow struct {
-	ConferenceID   string `gorm:"primaryKey"`
-	TreeVersion    int64
-	ContentVersion int64
-	RosterVersion  int64
-	MembersVersion int64
-	ContentDigest  string
-	StatusJSON     string
+	ConferenceID string `gorm:"primaryKey"`
+	Versions     `gorm:"embedded"`
 }
 
 // TableName is for gorm.
 func (versionRow) TableName() string { return "conference_versions" }
 
-func (r versionRow) versions() Versions {
-	return Versions{
-		Tree: r.TreeVersion, Content: r.ContentVersion, Roster: r.RosterVersion, Members: r.MembersVersion,
-		ContentDigest: r.ContentDigest, StatusJSON: r.StatusJSON,
-	}
-}
-
-// Lock makes tx the only one that changes the conferences until it ends; "" is skipped. Rows that are missing
+// Lock makes tx the only one that changes the conferences until it ends, and returns their versions; "" is skipped. Rows that are missing
 // are made. Call it first in a transaction, once, with all conferences: the order is what prevents deadlocks.
-func Lock(ctx context.Context, tx *gorm.DB, confs []string) error {
+func Lock(ctx context.Context, tx *gorm.DB, confs []string) (map[string]Versions, error) {
 	tx = tx.WithContext(ctx)
+	out := make(map[string]Versions, len(confs))
 	for ids := range slices.Chunk(distinct(confs), chunk) {
-		locked, err := lockRows(tx, ids)
-		if err != nil {
-			return err
-		}
-		if len(locked) == len(ids) {
-			continue
+		if err := lockRows(tx, ids, out); err != nil {
+			return nil, err
 		}
 		var missing []versionRow
 		for _, id := range ids {
-			if _, ok := slices.BinarySearch(locked, id); !ok {
+			if _, locked := out[id]; !locked {
 				missing = append(missing, versionRow{ConferenceID: id})
 			}
 		}
-		if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&missing).Error; err != nil {
-			return fmt.Errorf("make version rows: %w", err)
+		if len(missing) == 0 {
+			continue
 		}
-		if _, err := lockRows(tx, ids); err != nil { // another transaction may have made them
-			return err
+		if err := tx.Clauses(clause.OnConflict{DoNothing: true}).Create(&missing).Error; err != nil {
+			return nil, fmt.Errorf("make version rows: %w", err)
+		}
+		if err := lockRows(tx, ids, out); err != nil { // another transaction may have made them
+			return nil, err
 		}
 	}
-	return nil
+	return out, nil
 }
 
-// lockRows locks the rows that exist and returns their ids, sorted. On SQLite the transaction is the lock.
-func lockRows(tx *gorm.DB, ids []string) (locked []string, err error) {
-	err = tx.Model(&versionRow{}).Where("conference_id IN ?", ids).Order("conference_id").
-		Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Pluck("conference_id", &locked).Error
+// lockRows locks the rows that exist and adds what they say to out. On SQLite the transaction is the lock.
+func lockRows(tx *gorm.DB, ids []string, out map[string]Versions) error {
+	var rows []versionRow
+	err := tx.Where("conference_id IN ?", ids).Order("conference_id").Clauses(clause.Locking{Strength: clause.LockingStrengthUpdate}).Find(&rows).Error
 	if err != nil {
-		return nil, fmt.Errorf("lock conferences: %w", err)
+		return fmt.Errorf("lock conferences: %w", err)
 	}
-	return locked, nil
+	for _, r := range rows {
+		out[r.ConferenceID] = r.Versions
+	}
+	return nil
 }
 
 // ReadVersions returns the versions of one conference.
@@ -96,7 +90,7 @@ func ReadMany(tx *gorm.DB, confs []string) (map[string]Versions, error) {
 			return nil, fmt.Errorf("read versions: %w", err)
 		}
 		for _, r := range rows {
-			out[r.ConferenceID] = r.versions()
+			out[r.ConferenceID] = r.Versions
 		}
 	}
 	return out, nil

@@ -47,13 +47,14 @@ func (h *fakeHall) Find(to hall.Audience) (out []hall.Socket) {
 	return out
 }
 func (h *fakeHall) Occupancy(string) int { return 1 }
-func (h *fakeHall) Push(conf string, t *conference.TreePush, r *conference.RosterPush) {
+func (h *fakeHall) Push(conf string, t *conference.TreePush, r *conference.RosterPush) int {
 	if t != nil {
 		h.note("tree " + conf)
 	}
 	if r != nil {
 		h.note("roster " + conf)
 	}
+	return 1
 }
 func (h *fakeHall) End(to hall.Audience, why string) int {
 	h.note("end " + why)

@@ -134,7 +134,7 @@ func once[B any](ctx context.Context, d *Door, k key, handle func(context.Contex
 // to another node.
 func (d *Door) answered(ctx context.Context, k key, at int64, answer string) (bool, error) {
 	var row keyRow
-	err := d.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error { return tx.Where("id = ?", k.id).Limit(1).Find(&row).Error })
+	err := d.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error { return tx.Where("id = ?", k.id).Limit(1).Find(&row).Error })
 	return row.CreatedAt == at && row.Answer == answer, err
 }
 

@@ -182,7 +182,7 @@ func (d *Door) postMembers(ctx context.Context, in *membersInput) (*answer[membe
 // changeMembers lets change work on the list as it is, under the lock of the conference, and has the room told.
 func (d *Door) changeMembers(ctx context.Context, conferenceID string, change func(context.Context, []presence.Member) error) error {
 	return d.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
+		if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
 			return err
 		}
 		before, _, err := d.Presence.Members(ctx, conferenceID, "", math.MaxInt32)

@@ -3,6 +3,7 @@ package socket
 import (
 	"encoding/json"
 	"log/slog"
+	"runtime"
 	"slices"
 
 	"rollcall/internal/conference"
@@ -51,16 +52,26 @@ func patchFrame(conferenceID string, t *conference.TreePush) (*frame, error) {
 // pushed are the frames of one push: those that say all, and those for whoever has seen the version before. Any may be nil.
 type pushed struct{ tree, patch, state, diff *frame }
 
+// breath is after how many sockets of a crowd others have their turn on the processor.
+const breath = 64
+
 // Push implements conference.Hall.
-func (h *Hall) Push(conferenceID string, t *conference.TreePush, r *conference.RosterPush) {
+func (h *Hall) Push(conferenceID string, t *conference.TreePush, r *conference.RosterPush) (users int) {
 	seats := h.rooms.in(conferenceRoom(conferenceID))
 	lean := slices.ContainsFunc(seats, func(s *seat) bool { return s.patches })
 	p, err := frames(conferenceID, t, r, lean)
 	if err != nil {
 		h.log.Error("could not encode what is to be pushed", slog.Any("error", err))
-		return
+		return 0
 	}
-	for _, s := range seats {
+	known := make(map[string]struct{}, len(seats))
+	for i, s := range seats {
+		if i%breath == breath-1 {
+			runtime.Gosched()
+		}
+		if user := s.person().userID; user != "" {
+			known[user] = struct{}{}
+		}
 		patch := p.patch
 		if !s.patches {
 			patch = nil
@@ -69,6 +80,7 @@ func (h *Hall) Push(conferenceID string, t *conference.TreePush, r *conference.R
 		s.queueEither(p.diff, p.state)
 		s.flush()
 	}
+	return len(known)
 }
 
 // frames encodes a push; lean says that somebody wants patches.

@@ -67,7 +67,7 @@ func (d *DB) Now(ctx context.Context) (int64, error) {
 		q = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 	}
 	var ms int64
-	err := d.Read(ctx, func(_ context.Context, tx *gorm.DB) error { return tx.Raw(q).Scan(&ms).Error })
+	err := d.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error { return tx.Raw(q).Scan(&ms).Error })
 	return ms, err
 }
 

@@ -43,7 +43,7 @@ func (d *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB
 			t = transaction{tx: tx}
 			own = fn(context.WithValue(ctx, txKey{}, &t), tx)
 			return own
-		}, &sql.TxOptions{Isolation: d.isolation(sql.LevelReadCommitted)})
+		}) // on MySQL every connection is set to READ COMMITTED
 		if err == nil || own == nil && away(err) && d.happened(ctx, t.witness) {
 			d.transactions.Add(1)
 			for _, f := range t.after {
@@ -122,7 +122,7 @@ func (d *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB)
 	err := d.read.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		t = transaction{tx: tx}
 		return fn(context.WithValue(ctx, txKey{}, &t), tx)
-	}, &sql.TxOptions{Isolation: d.isolation(sql.LevelRepeatableRead), ReadOnly: d.dialect == MySQL})
+	}, d.oneSnapshot())
 	if err == nil {
 		for _, f := range t.after {
 			f()
@@ -131,12 +131,23 @@ func (d *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB)
 	return translate(err)
 }
 
-// isolation returns level on MySQL. SQLite has one level, serializable, and its driver refuses others.
-func (d *DB) isolation(level sql.IsolationLevel) sql.IsolationLevel {
-	if d.dialect == SQLite {
-		return sql.LevelDefault
+// ReadOne is Read for an fn that asks one thing: a statement by itself needs no transaction to be consistent, which would be two more.
+func (d *DB) ReadOne(ctx context.Context, fn func(ctx context.Context, tx *gorm.DB) error) error {
+	if t, ok := ctx.Value(txKey{}).(*transaction); ok {
+		return fn(ctx, t.tx)
 	}
-	return level
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	return translate(fn(ctx, d.read.WithContext(ctx)))
+}
+
+// oneSnapshot are the options of a transaction that sees the database as it was at one moment. SQLite has one level of isolation,
+// serializable, and its driver refuses others.
+func (d *DB) oneSnapshot() *sql.TxOptions {
+	if d.dialect == SQLite {
+		return nil
+	}
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 }
 
 // pause waits a little longer with every try, with jitter so that rivals do not meet again. It reports whether
