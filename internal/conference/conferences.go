@@ -132,7 +132,7 @@ func (h *House) Remove(ctx context.Context, conferenceID string) error {
 		if err != nil {
 			return err
 		}
-		_, err = h.raise(ctx, tx, known.Tree, known.Versions)
+		_, err = h.raise(ctx, tx, known.Tree, known.Versions, content{})
 		return err
 	})
 }

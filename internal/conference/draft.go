@@ -22,17 +22,14 @@ type draft struct {
 
 // draft takes the lock of a conference and reads what is in its tree. A conference that is over is ErrEnded.
 func (h *House) draft(ctx context.Context, tx *gorm.DB, conferenceID string) (*draft, error) {
-	if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
-		return nil, err
-	}
-	known, _, err := readKnown(tx, conferenceID) // the lock is on its versions
+	known, err := lockKnown(ctx, tx, conferenceID)
 	if err != nil {
 		return nil, err
 	}
 	if known.EndedAt != nil {
 		return nil, ErrEnded
 	}
-	c := known.Tree.content(known.Versions)
+	c := known.Tree.content(known.Versions, h.remembered(conferenceID))
 	return &draft{conferenceID: conferenceID, row: known.Tree, before: c, after: c, versions: known.Versions, foreign: !c.is(known.Versions.ContentDigest)}, nil
 }
 
@@ -50,7 +47,10 @@ func (h *House) save(ctx context.Context, tx *gorm.DB, d *draft) (Edited, error)
 	columns := map[string]*string{}
 	for i, s := range sections {
 		if differs(d.before, d.after, i) {
-			columns[s.column] = d.after.column(i)
+			text := d.after.column(i)
+			if columns[s.column] = text; text != nil {
+				d.after.columns[i] = *text
+			}
 			done.Changed = append(done.Changed, s.name)
 		}
 	}
@@ -68,7 +68,7 @@ func (h *House) save(ctx context.Context, tx *gorm.DB, d *draft) (Edited, error)
 		d.versions.StatusJSON = string(d.after.text[status])
 	}
 	var err error
-	done.Version, err = h.raise(ctx, tx, d.row, d.versions)
+	done.Version, err = h.raise(ctx, tx, d.row, d.versions, d.after)
 	return done, err
 }
 
@@ -116,11 +116,12 @@ func writeTree(tx *gorm.DB, row treeRow, columns map[string]*string) error {
 }
 
 // raise raises the version of a tree whose content has changed, and returns it. tx holds the lock of the conference: row is what stands
-// there now, and v are the versions so far. What content the new one is of is remembered, and pushed once all is committed.
-func (h *House) raise(ctx context.Context, tx *gorm.DB, row treeRow, v presence.Versions) (int64, error) {
+// there now, as far as it is known what that says, and v are the versions so far. What content the new one is of is remembered, and
+// pushed once all is committed.
+func (h *House) raise(ctx context.Context, tx *gorm.DB, row treeRow, v presence.Versions, known content) (int64, error) {
 	version := v.Tree + 1
 	err := tx.Table("conference_versions").Where("conference_id = ?", row.ConferenceID).Updates(map[string]any{
-		"tree_version": version, "content_version": version, "content_digest": row.content(v).digest, "status_json": v.StatusJSON,
+		"tree_version": version, "content_version": version, "content_digest": row.content(v, known).digest, "status_json": v.StatusJSON,
 	}).Error
 	if err != nil {
 		return 0, fmt.Errorf("raise the version of the content: %w", err)

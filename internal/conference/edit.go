@@ -9,7 +9,6 @@ import (
 	"gorm.io/gorm"
 
 	"rollcall/internal/fault"
-	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
 )
 
@@ -101,19 +100,16 @@ func (h *House) Push(ctx context.Context, conferenceID string) (int64, error) {
 // set, and returns it. Several nodes may notice the same foreign change; only the first raises.
 func (h *House) adopt(ctx context.Context, conferenceID string, always bool) (version int64, err error) {
 	err = h.DB.Write(ctx, func(ctx context.Context, tx *gorm.DB) error {
-		if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil {
-			return err
-		}
-		known, _, err := readKnown(tx, conferenceID)
+		known, err := lockKnown(ctx, tx, conferenceID)
 		if err != nil {
 			return err
 		}
 		version = known.Versions.Tree
-		c := known.Tree.content(known.Versions)
+		c := known.Tree.content(known.Versions, content{})
 		if c.is(known.Versions.ContentDigest) && !always {
 			return nil
 		}
-		if version, err = h.raise(ctx, tx, known.Tree, known.Versions); err != nil {
+		if version, err = h.raise(ctx, tx, known.Tree, known.Versions, c); err != nil {
 			return err
 		}
 		return dropStale(tx, conferenceID, c)

@@ -126,6 +126,20 @@ func (k *keeper) mark(what news) {
 	}
 }
 
+// remembered returns the content that the room of a conference was shown last, if it is in memory.
+func (h *House) remembered(conferenceID string) content {
+	h.mu.Lock()
+	k := h.keepers[conferenceID]
+	h.mu.Unlock()
+	if k == nil {
+		return content{}
+	}
+	if s := k.snapshot(); s != nil {
+		return s.content
+	}
+	return content{}
+}
+
 func (k *keeper) hasFailed() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -1,6 +1,7 @@
 package conference
 
 import (
+	"context"
 	"fmt"
 
 	"gorm.io/gorm"
@@ -62,8 +63,10 @@ func (r *treeRow) set(columns map[string]*string) {
 	}
 }
 
-// content makes sense of the row, given what else is remembered of the tree.
-func (r *treeRow) content(v presence.Versions) content { return read(r.columns(), v.StatusJSON) }
+// content makes sense of the row, given what else is remembered of the tree. known is as for read.
+func (r *treeRow) content(v presence.Versions, known content) content {
+	return read(r.columns(), v.StatusJSON, known)
+}
 
 // missing reports whether there is no such row.
 func (r *treeRow) missing() bool { return r.Stamp == "" }
@@ -91,11 +94,33 @@ type knownRow struct {
 	EndedAt  *int64
 }
 
+const selectKnown = "SELECT " + presence.VersionColumns + ", n.*, CAST(n.updated_at AS CHAR) AS stamp, c.ended_at FROM conference_versions AS v" +
+	" LEFT JOIN conference_nodes AS n ON n.conference_id = ? LEFT JOIN conferences AS c ON c.id = ? WHERE v.conference_id = ?"
+
 // readKnown reads it in one statement. ok is false if the conference has no versions, whatever else there is of it.
-func readKnown(tx *gorm.DB, conferenceID string) (row knownRow, ok bool, err error) {
-	found := tx.Raw("SELECT "+presence.VersionColumns+", n.*, CAST(n.updated_at AS CHAR) AS stamp, c.ended_at FROM conference_versions AS v"+
-		" LEFT JOIN conference_nodes AS n ON n.conference_id = ? LEFT JOIN conferences AS c ON c.id = ? WHERE v.conference_id = ?",
-		conferenceID, conferenceID, conferenceID).Scan(&row)
+func readKnown(tx *gorm.DB, conferenceID string) (knownRow, bool, error) {
+	return findKnown(tx, selectKnown, conferenceID)
+}
+
+// lockKnown is readKnown and presence.Lock in one statement. Whoever writes the tree row behind our back waits until tx ends, too.
+func lockKnown(ctx context.Context, tx *gorm.DB, conferenceID string) (knownRow, error) {
+	locking := selectKnown
+	if tx.Name() == store.MySQL { // on SQLite the transaction is the lock
+		locking += " FOR UPDATE"
+	}
+	row, ok, err := findKnown(tx, locking, conferenceID)
+	if err != nil || ok {
+		return row, err
+	}
+	if _, err := presence.Lock(ctx, tx, []string{conferenceID}); err != nil { // which makes the versions
+		return knownRow{}, err
+	}
+	row, _, err = findKnown(tx, locking, conferenceID)
+	return row, err
+}
+
+func findKnown(tx *gorm.DB, statement, conferenceID string) (row knownRow, ok bool, err error) {
+	found := tx.Raw(statement, conferenceID, conferenceID, conferenceID).Scan(&row)
 	if found.Error != nil {
 		return knownRow{}, false, fmt.Errorf("read tree and versions: %w", found.Error)
 	}

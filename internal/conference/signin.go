@@ -80,7 +80,7 @@ func (h *House) SignedAt(ctx context.Context, conferenceID string) (map[string]i
 	var c content
 	err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 		row, err := readTree(tx, conferenceID)
-		c = row.content(presence.Versions{})
+		c = row.content(presence.Versions{}, content{})
 		return err
 	})
 	if err != nil {

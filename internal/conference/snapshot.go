@@ -54,11 +54,12 @@ func (h *House) readSnapshot(ctx context.Context, conferenceID string, before *s
 	s := &snapshot{conferenceID: conferenceID}
 	done := false
 	if before != nil {
+		s.content = before.content // until it is read again
 		err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
 			known, ok, err := readKnown(tx, conferenceID)
 			if done = ok && known.Versions.Roster == before.versions.Roster; done {
 				s.roster, s.present = before.roster, before.present
-				s.take(known.Tree, known.Versions)
+				s.take(known.Tree, known.Versions, s.content)
 			}
 			return err
 		})
@@ -93,14 +94,14 @@ func (h *House) readAll(ctx context.Context, tx *gorm.DB, s *snapshot) error {
 	if err != nil {
 		return err
 	}
-	s.take(row, versions)
+	s.take(row, versions, s.content)
 	return nil
 }
 
-// take puts what was read into the snapshot.
-func (s *snapshot) take(row treeRow, v presence.Versions) {
+// take puts what was read into the snapshot. known is as for read.
+func (s *snapshot) take(row treeRow, v presence.Versions, known content) {
 	s.versions, s.roster.Versions = v, v
-	s.stamp, s.content = row.Stamp, row.content(v)
+	s.stamp, s.content = row.Stamp, row.content(v, known)
 	if row.HeadData != nil {
 		s.headColumn = *row.HeadData
 	}

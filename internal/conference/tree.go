@@ -48,18 +48,23 @@ func sectionNamed(name string) (int, bool) {
 // content is the tree's content as JSON text, section by section; nil where a section is blank. broken marks
 // sections whose column holds something that is not JSON; their text is nil too.
 type content struct {
-	text   [len(sections)]json.RawMessage
-	broken [len(sections)]bool
-	digest string
+	columns [len(sections)]string // of which it was made
+	text    [len(sections)]json.RawMessage
+	broken  [len(sections)]bool
+	digest  string
 }
 
 // read makes content out of columns as others may have written them. given is the JSON that REST gave for the
-// status, which tells "1" from 1.
-func read(columns [len(sections)]string, given string) content {
-	var c content
+// status, which tells "1" from 1. known is content whose columns need not be parsed again where they are the same; it may be empty.
+func read(columns [len(sections)]string, given string, known content) content {
+	c := content{columns: columns}
 	hash := sha256.New()
 	for i, column := range columns {
-		c.text[i], c.broken[i] = readSection(i, column, given)
+		if column == known.columns[i] && i != status {
+			c.text[i], c.broken[i] = known.text[i], known.broken[i]
+		} else {
+			c.text[i], c.broken[i] = readSection(i, column, given)
+		}
 		part := []byte(column)
 		if !c.broken[i] {
 			part = c.text[i]
@@ -90,7 +95,7 @@ func readSection(i int, column, given string) (text json.RawMessage, broken bool
 }
 
 // blank is the digest of a tree without content.
-var blank = read([len(sections)]string{}, "").digest
+var blank = read([len(sections)]string{}, "", content{}).digest
 
 // is reports whether the content is the one that a remembered digest stands for; "" stands for none.
 func (c content) is(digest string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ import (
 )
 
 func TestReadSections(t *testing.T) {
-	c := read([len(sections)]string{"1", "{\"a\":\"x\ty\nz\"}", "", "  ", `{"broken`, `{"n":12345678901234567890.10}`, `{"onLineNumber":7,"title":"t"}`, `null`}, "")
+	c := read([len(sections)]string{"1", "{\"a\":\"x\ty\nz\"}", "", "  ", `{"broken`, `{"n":12345678901234567890.10}`, `{"onLineNumber":7,"title":"t"}`, `null`}, "", content{})
 	var tree map[string]json.RawMessage
 	if err := json.Unmarshal(encodeTree("42", 3, c.body(2)), &tree); err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func TestReadSections(t *testing.T) {
 // Only content counts: people who come and go must not look like an edit, whatever stands in headData.
 func TestDigest(t *testing.T) {
 	digest := func(headData, timer string) string {
-		return read([len(sections)]string{head: headData, 4: timer}, "").digest
+		return read([len(sections)]string{head: headData, 4: timer}, "", content{}).digest
 	}
 	same := digest("", "")
 	for _, h := range []string{`{"onLineNumber":1}`, `{}`, ` {"onLineNumber":99} `, `null`} {
@@ -202,9 +203,14 @@ func FuzzRead(f *testing.F) {
 			columns[i] = a
 		}
 		columns[head] = b
-		c := read(columns, "")
+		c := read(columns, "", content{})
 		if tree := encodeTree("42", 1, c.body(1)); !json.Valid(tree) {
 			t.Fatalf("%q and %q make %s", a, b, tree)
+		}
+		columns[timerSection] = b // some columns as before, and one that is another
+		again, anew := read(columns, "", c), read(columns, "", content{})
+		if !reflect.DeepEqual(again, anew) {
+			t.Fatalf("%q and %q are %+v beside what was known, and %+v by themselves", a, b, again, anew)
 		}
 	})
 }
