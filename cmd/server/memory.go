@@ -13,36 +13,60 @@ const (
 	// no time. GOMEMLIMIT is the runtime's own business.
 	gcPercent = 50
 
-	calmEvery = 5 * time.Second
+	tideEvery = time.Second
 	// rush is by how many sockets their number must have changed for what a rush leaves to be given back.
 	rush = 500
 )
 
 // thrift keeps the memory of the process near what is alive: thousands who come at once leave as much garbage as they are themselves,
-// and stacks that were deep. When their number has come to rest it is collected once and given back to the system.
+// and stacks that were deep. When their number has come to rest it is collected and given back to the system.
 func (p *program) thrift(ctx context.Context) error {
 	if os.Getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
-	tick := time.NewTicker(calmEvery)
+	tick := time.NewTicker(tideEvery)
 	defer tick.Stop()
-	settled, last := 0, 0 // sockets when memory was given back, and a moment ago
+	var t tide
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		now := p.hall.Sockets()
-		if rushIsOver(settled, last, now) {
+		if t.isOut(p.hall.Sockets()) {
 			debug.FreeOSMemory()
-			settled = now
 		}
-		last = now
 	}
 }
 
-// rushIsOver reports whether many sockets have come or gone since memory was given back, and few do now.
-func rushIsOver(settled, last, now int) bool {
-	return max(now-settled, settled-now) >= rush && max(now-last, last-now) < rush/10
+// After how many looks of calm memory is given back: soon, and once more, since a collection only halves a stack that was deep, and
+// those who came last are still being told who is there.
+const (
+	soon     = 2
+	onceMore = 5
+)
+
+// tide follows the number of sockets.
+type tide struct {
+	settled int // when memory was given back for the last time
+	last    int // a look ago
+	calm    int // for how many looks few have come or gone
 }
+
+// isOut is told the number at every look, and reports whether a rush is over and memory is to be given back.
+func (t *tide) isOut(now int) bool {
+	t.calm++
+	if apart(now, t.last) >= rush/10 {
+		t.calm = 0
+	}
+	t.last = now
+	if t.calm < soon || apart(now, t.settled) < rush {
+		return false
+	}
+	if t.calm >= onceMore {
+		t.settled = now
+	}
+	return t.calm == soon || t.calm == onceMore
+}
+
+func apart(a, b int) int { return max(a-b, b-a) }

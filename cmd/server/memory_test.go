@@ -1,18 +1,33 @@
 package main
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
-// Memory is given back once for each rush, when it is over, and for small changes never.
-func TestRushIsOver(t *testing.T) {
+// TestTide looks at numbers of sockets, and says at which looks memory is to be given back.
+func TestTide(t *testing.T) {
 	for _, c := range []struct {
-		settled, last, now int
-		want               bool
+		what    string
+		sockets []int
+		want    []int
 	}{
-		{0, 0, 0, false}, {0, 499, 499, false}, {0, 300, 5000, false}, {0, 4990, 5000, true}, {5000, 5000, 5000, false},
-		{5000, 4800, 4510, false}, {5000, 4505, 4500, true}, {5000, 10, 0, true},
+		{"a start", []int{0, 0, 0, 0, 0, 0, 0}, nil},
+		{"few", []int{200, 400, 499, 499, 499, 499, 499, 499, 499}, nil},
+		{"many", []int{3000, 6000, 6001, 6001, 6001, 6001, 6001, 6001}, []int{3, 6}},
+		{"all go", []int{600, 600, 600, 600, 600, 600, 0, 0, 0, 0, 0, 0, 0}, []int{2, 5, 8, 11}},
+		{"a breath in between", []int{5000, 5000, 5000, 9000, 9000, 9000, 9000, 9000, 9000}, []int{2, 5, 8}},
+		{"little by little", []int{49, 98, 147, 196, 245, 294, 343, 392, 441, 490, 539, 588, 637, 686}, nil},
 	} {
-		if got := rushIsOver(c.settled, c.last, c.now); got != c.want {
-			t.Errorf("given back at %d, then %d and %d sockets: %v", c.settled, c.last, c.now, got)
+		var tide tide
+		var got []int
+		for look, n := range c.sockets {
+			if tide.isOut(n) {
+				got = append(got, look)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: given back at looks %v, not %v", c.what, got, c.want)
 		}
 	}
 }

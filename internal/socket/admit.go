@@ -3,8 +3,6 @@ package socket
 import (
 	"context"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"time"
 
 	socketio "github.com/zishang520/socket.io/servers/socket/v3"
@@ -234,17 +232,10 @@ func (s *seat) begin() {
 // lighten lets go of what the library keeps of a request that has become a WebSocket and was read to its end. A polling session may
 // still be answering its first one.
 func (s *seat) lighten() {
-	t, ok := s.conn.Transport().(*webSocket)
-	if !ok || t.upgrade {
-		return
+	if c, ok := s.conn.(*session); ok {
+		c.lighten()
+		*s.sock.Handshake() = socketio.Handshake{}
 	}
-	ctx := s.sock.Request()
-	for _, bag := range []*types.ParameterBag{ctx.Headers(), ctx.Query(), ctx.ResponseHeaders()} {
-		bag.Replace(nil)
-	}
-	*ctx.Request() = http.Request{URL: &url.URL{}}
-	ctx.Websocket = nil
-	*s.sock.Handshake() = socketio.Handshake{}
 }
 
 // beginWatching lets a system client see the conference that it named, if it named one, and asks once more whether it may be

@@ -46,7 +46,7 @@ func readHandshake(q url.Values) (handshake, error) {
 		if err := id.Check(v); err != nil {
 			return handshake{}, fault.New(fault.Invalid, r.code, r.key+" "+err.Error())
 		}
-		*r.into = v
+		*r.into = strings.Clone(v) // it is a part of the whole URL, which may hold a token, too
 	}
 	if h.clientType == "" {
 		h.clientType = "web"
@@ -96,5 +96,5 @@ func cleanName(s string) string {
 	if r := []rune(s); len(r) > maxName {
 		s = string(r[:maxName])
 	}
-	return strings.TrimSpace(s)
+	return strings.Clone(strings.TrimSpace(s))
 }

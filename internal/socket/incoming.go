@@ -162,6 +162,9 @@ func (in *incoming) need(n int) error {
 	return nil
 }
 
+// pending reports whether something is read that was not taken.
+func (in *incoming) pending() bool { return in.at < in.end }
+
 // release gives the buffer back if all that was read was taken.
 func (in *incoming) release() {
 	if in.buf != nil && in.at == in.end {

@@ -24,6 +24,7 @@ type lines struct {
 	maxPayload   int64         // bytes of one incoming packet or polling body
 	perSecond    int           // events of one client
 	writeTimeout time.Duration // how long one write may be stuck
+	interval     time.Duration // of heartbeats
 	timeout      time.Duration // of a heartbeat, as clients are told
 	silence      time.Duration // how long a client may say nothing at all
 	net          *rescue.Net
@@ -37,7 +38,7 @@ type lines struct {
 type carrier interface{ ends() (*outbox, *intake) }
 
 // newEnds makes the two for a transport with which a connection begins.
-func (l lines) newEnds(d drain) (*outbox, *intake) {
+func (l *lines) newEnds(d drain) (*outbox, *intake) {
 	box := newOutbox(l.maxQueue, d)
 	return box, newIntake(l.perSecond, box, l.rejected)
 }
@@ -57,12 +58,12 @@ func (b heartbeat) patience() time.Duration { return 5 * (b.interval + b.timeout
 
 // newEngine builds an engine on our transports. Each revision of the protocol has its own, as ping values are one
 // setting of an engine.
-func newEngine(d *Door, beat heartbeat) engine.Server {
+func newEngine(d *Door, beat heartbeat) *revision {
 	c := d.Config
 	var e engine.Server
-	l := lines{
+	l := &lines{
 		maxQueue: c.MaxQueueBytes, maxPayload: int64(c.MaxPayload), perSecond: c.EventsPerSecond, writeTimeout: c.PingInterval + c.PingTimeout,
-		timeout: beat.timeout, silence: beat.interval + beat.timeout + slack, net: c.Net, slow: d.metrics.slow.Inc, flooded: d.flooded,
+		interval: beat.interval, timeout: beat.timeout, silence: beat.interval + beat.timeout + slack, net: c.Net, slow: d.metrics.slow.Inc, flooded: d.flooded,
 		rejected: func(event string) { d.metrics.events.WithLabelValues(event, "rate_limited").Inc() },
 		ends: func(sid string) (*outbox, *intake) {
 			if conn, ok := e.Clients().Load(sid); ok {
@@ -81,12 +82,12 @@ func newEngine(d *Door, beat heartbeat) engine.Server {
 	o.SetMaxHttpBufferSize(int64(c.MaxPayload))
 	o.SetAllowEIO3(c.AllowEIO3)
 	e = engine.NewServer(o)
-	return e
+	return newRevision(e, l)
 }
 
 // encoded encodes a packet of the engine. The first of a session tells the client the timeout of a heartbeat, which the engine does
 // not know.
-func (l lines) encoded(by parser.Parser, p *packet.Packet, binary bool) (types.BufferInterface, error) {
+func (l *lines) encoded(by parser.Parser, p *packet.Packet, binary bool) (types.BufferInterface, error) {
 	if p.Type == packet.OPEN {
 		text, err := io.ReadAll(p.Data)
 		if err != nil {

@@ -21,7 +21,7 @@ const bodyTimeout = 10 * time.Second
 // answer one poll and cancelled, doubled or malformed requests go unnoticed. JSONP does not exist here.
 type pollingBuilder struct {
 	transports.PollingBuilder
-	lines lines
+	lines *lines
 }
 
 // New implements the library's TransportCtor.
@@ -37,7 +37,7 @@ func (b *pollingBuilder) New(ctx *types.HttpContext) transports.Transport {
 // polling is one long-polling session: a GET that waits for frames, and POSTs that bring packets.
 type polling struct {
 	transports.Transport
-	lines lines
+	lines *lines
 	box   *outbox
 	in    *intake
 

@@ -69,7 +69,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) {
 	d.engines.ServeHTTP(answer, r)
 }
 
-// kept copies what of a request the library may keep for as long as a connection lives, and seat.lighten may take from it then.
+// kept copies what of a request is needed until its socket was let in, for which thousands may wait.
 func kept(r *http.Request) *http.Request {
 	return &http.Request{
 		Method: r.Method, URL: r.URL, Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, Header: r.Header,

@@ -20,27 +20,13 @@ import (
 // lingering is how long a closing WebSocket may take to write what still waits.
 const lingering = time.Second
 
-// webSocketBuilder makes the library use our WebSocket transport instead of its own, which starts to read before
-// its listeners are there, queues without bound and writes without a deadline.
-type webSocketBuilder struct {
-	transports.WebSocketBuilder
-	lines lines
-}
-
-// New implements the library's TransportCtor for a connection that is already upgraded to WebSocket.
-func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
-	t := &webSocket{Transport: transports.MakeTransport(), handed: ctx.Websocket, conn: newStream(ctx.Websocket.NetConn()), lines: b.lines, ended: make(chan struct{})}
-	t.reader = incoming{from: t.conn, limit: b.lines.maxPayload, control: t.onControl}
+// newWebSocket makes the transport of a connection. Its ends are to be set.
+func newWebSocket(l *lines, c net.Conn, ctx *types.HttpContext) *webSocket {
+	t := &webSocket{Transport: transports.MakeTransport(), conn: newStream(c), lines: l}
+	t.reader = incoming{from: t.conn, limit: l.maxPayload, control: t.onControl}
 	t.Prototype(t)
 	t.Construct(ctx)
-	if sid := ctx.Query().Peek("sid"); sid != "" {
-		t.upgrade = true
-		t.SetSid(sid)
-		t.box, t.in = b.lines.ends(sid)
-	}
-	if t.box == nil {
-		t.box, t.in = b.lines.newEnds(t)
-	}
+	t.SetWritable(true) // always: order and bounds are the outbox's business, the engine's own buffer stays empty
 	return t
 }
 
@@ -48,8 +34,9 @@ func (b *webSocketBuilder) New(ctx *types.HttpContext) transports.Transport {
 // writes it, if that can be done without waiting; a goroutine that waits is there only while a client does not keep up.
 type webSocket struct {
 	transports.Transport
-	lines   lines
+	lines   *lines
 	conn    *stream
+	session *session             // nil: a polling session's, which is the library's
 	handed  *types.WebSocketConn // as the library has it, until start
 	reader  incoming
 	box     *outbox
@@ -58,17 +45,10 @@ type webSocket struct {
 
 	begun   atomic.Bool   // read was started
 	probed  atomic.Bool   // hasten runs
-	ended   chan struct{} // closed by OnClose
+	ended   chan struct{} // of an upgrade: closed by OnClose
 	ending  sync.Once
 	writing atomic.Bool // somebody writes
 	closing atomic.Bool // close after the last waiting frame
-}
-
-// Construct implements Transport.
-func (t *webSocket) Construct(ctx *types.HttpContext) {
-	t.Transport.Construct(ctx)
-	t.SetWritable(true) // always: order and bounds are the outbox's business, the engine's own buffer stays empty
-	_ = ctx.Websocket.Once("close", func(...any) { t.OnClose() })
 }
 
 // Name implements Transport.
@@ -108,21 +88,37 @@ func (t *webSocket) On(name types.EventName, listeners ...types.EventListener) e
 // called when they are. By then the library has no more use for the connection that it made of the request either.
 func (t *webSocket) start() {
 	if t.begun.CompareAndSwap(false, true) {
-		t.handed.Conn, t.handed = nil, nil
+		if t.handed != nil {
+			t.handed.Conn, t.handed = nil, nil
+		}
 		t.lines.net.Go("read", t.read)
 	}
 }
 
+// read waits for a message and reads it, with what came at the same time. Here a connection spends nearly all its life. Who waits needs
+// little of a stack, but a stack that was deep shrinks only while less than a quarter of it is used: so a goroutine that has read
+// ends, and a new one waits.
 func (t *webSocket) read() {
-	defer t.OnClose()
-	for more := true; more; {
-		// Here a connection spends nearly all its life, and a shallow stack is a small one.
-		_ = t.conn.SetReadDeadline(time.Now().Add(t.lines.silence))
-		if t.reader.await() != nil {
-			return
+	goesOn := false
+	defer func() {
+		if !goesOn {
+			t.OnClose()
 		}
-		more = false
-		t.attempt("read", func() { more = t.readNext() })
+	}()
+	_ = t.conn.SetReadDeadline(time.Now().Add(t.lines.silence))
+	if t.reader.await() != nil {
+		return
+	}
+	t.attempt("read", func() {
+		more := t.readNext()
+		for more && t.reader.pending() {
+			_ = t.conn.SetReadDeadline(time.Now().Add(t.lines.silence))
+			more = t.readNext()
+		}
+		goesOn = more // not after a panic
+	})
+	if goesOn {
+		t.lines.net.Go("read", t.read)
 	}
 }
 
@@ -219,47 +215,6 @@ func (t *webSocket) OnData(data types.BufferInterface) {
 		t.box.hand(t)
 	}
 	t.OnPacket(p)
-}
-
-// probe is what a client sends to see whether a WebSocket works, and wants to read.
-const probe = "probe"
-
-func isProbe(p *packet.Packet) bool {
-	text, ok := p.Data.(*types.StringBuffer)
-	return ok && string(text.Bytes()) == probe
-}
-
-// answerProbe answers the probe of an upgrade. The outbox still belongs to the polling session then, so that no other write can
-// be under way.
-func (t *webSocket) answerProbe() {
-	if err := t.conn.writeAll(t.lines.writeTimeout, newFrame([]byte("3"+probe), false).wire); err != nil {
-		_ = t.conn.Close() // read notices and ends the transport
-		return
-	}
-	if t.probed.CompareAndSwap(false, true) {
-		t.lines.net.Go("hasten an upgrade", t.hasten)
-	}
-}
-
-// hastenEvery is how often polls end while a client is about to switch: it does so when none waits.
-const hastenEvery = 100 * time.Millisecond
-
-// hasten ends polls of the session until it is ours or the transport ends.
-func (t *webSocket) hasten() {
-	tick := time.NewTicker(hastenEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.ended:
-			return
-		case <-tick.C:
-			poll, ok := t.box.holder().(*polling)
-			if !ok {
-				return
-			}
-			poll.end(packet.NOOP)
-		}
-	}
 }
 
 // Send implements Transport. The engine calls it for what it sends itself; broadcasts go to the outbox directly.
@@ -399,13 +354,36 @@ func (t *webSocket) DoClose(done types.Callable) {
 	}
 }
 
+// OnPacket implements Transport.
+func (t *webSocket) OnPacket(p *packet.Packet) {
+	if t.session != nil {
+		t.session.onPacket(p)
+		return
+	}
+	t.Transport.OnPacket(p)
+}
+
+// OnError implements Transport.
+func (t *webSocket) OnError(msg string, err error) {
+	if t.session != nil {
+		t.session.OnClose("transport error")
+		return
+	}
+	t.Transport.OnError(msg, err)
+}
+
 // OnClose implements Transport. It runs for every way a connection may end.
 func (t *webSocket) OnClose() {
 	defer t.lines.net.Catch("close")
-	t.ending.Do(func() { close(t.ended) })
+	if t.upgrade {
+		t.ending.Do(func() { close(t.ended) })
+	}
 	if !t.closing.Load() {
 		t.box.close(t)
 		_ = t.conn.Close()
 	}
 	t.Transport.OnClose()
+	if t.session != nil {
+		t.session.OnClose("transport close")
+	}
 }
