@@ -7,17 +7,18 @@ import (
 
 // TestTide looks at numbers of sockets, and says at which looks memory is to be given back.
 func TestTide(t *testing.T) {
+	stay := func(n, looks int) []int { return slices.Repeat([]int{n}, looks) }
 	for _, c := range []struct {
 		what    string
 		sockets []int
 		want    []int
 	}{
-		{"a start", []int{0, 0, 0, 0, 0, 0, 0}, nil},
-		{"few", []int{200, 400, 499, 499, 499, 499, 499, 499, 499}, nil},
-		{"many", []int{3000, 6000, 6001, 6001, 6001, 6001, 6001, 6001}, []int{3, 6}},
-		{"all go", []int{600, 600, 600, 600, 600, 600, 0, 0, 0, 0, 0, 0, 0}, []int{2, 5, 8, 11}},
-		{"a breath in between", []int{5000, 5000, 5000, 9000, 9000, 9000, 9000, 9000, 9000}, []int{2, 5, 8}},
-		{"little by little", []int{49, 98, 147, 196, 245, 294, 343, 392, 441, 490, 539, 588, 637, 686}, nil},
+		{"a start", stay(0, 50), nil},
+		{"few", slices.Concat([]int{200, 400}, stay(499, 50)), nil},
+		{"many", slices.Concat([]int{3000, 6000}, stay(6001, 50)), []int{11, 26}},
+		{"all go", slices.Concat(stay(600, 40), stay(0, 40)), []int{10, 25, 50, 65}},
+		{"a breath in between", slices.Concat(stay(5000, 15), stay(9000, 40)), []int{10, 25, 40}},
+		{"little by little", []int{9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99, 108}, nil},
 	} {
 		var tide tide
 		var got []int
@@ -28,6 +29,23 @@ func TestTide(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: given back at looks %v, not %v", c.what, got, c.want)
+		}
+	}
+}
+
+// A heap may grow by half, a small one by more, and any by a lot while many come.
+func TestGrowth(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		alive uint64
+		rises bool
+		want  int
+	}{
+		{200 * mib, false, 50}, {64 * mib, false, 50}, {16 * mib, false, 200}, {0, false, 3200},
+		{200 * mib, true, 100}, {64 * mib, true, 200}, {0, true, 12800},
+	} {
+		if got := growth(c.alive, c.rises); got != c.want {
+			t.Errorf("%d MiB, rising %v: %d %%, not %d", c.alive/mib, c.rises, got, c.want)
 		}
 	}
 }
