@@ -69,7 +69,7 @@ func (h *House) Welcome(conferenceID string) (s Snapshot, ok bool) {
 	k := h.keeperOf(conferenceID)
 	last := k.snapshot()
 	if last == nil {
-		k.mark(aboutPeople)
+		k.mark(aboutPeople, nil)
 		return Snapshot{}, false
 	}
 	return Snapshot{last.versions.Tree, last.tree(), last.versions.Roster, last.state()}, true
@@ -100,7 +100,7 @@ func (h *House) Tree(ctx context.Context, conferenceID string) (json.RawMessage,
 		s = k.snapshot()
 	}
 	if s == nil || h.Away == nil || !h.Away() { // else nobody waits for what is known not to answer
-		fresh, err := h.look(ctx, conferenceID, nil)
+		fresh, err := h.look(ctx, conferenceID, nil, nil)
 		switch {
 		case err == nil:
 			s = fresh

@@ -87,7 +87,7 @@ func comingsAndGoings(changes []presence.Change) []webhook.Event {
 func (h *House) Changed(changes []presence.Change) {
 	var subjects []notice.Subject
 	for _, c := range changes {
-		h.mark(c.ConferenceID, aboutPeople)
+		h.mark(c.ConferenceID, aboutPeople, nil)
 		h.Cluster.Wake(c.ConferenceID, false)
 		if announced(c) {
 			subjects = append(subjects, notice.Subject{ConferenceID: c.ConferenceID, UserID: c.UserID, UserName: c.UserName, Online: c.To != presence.Offline, Reason: string(c.Reason), Count: c.Online, At: c.At})

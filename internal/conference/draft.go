@@ -120,12 +120,14 @@ func writeTree(tx *gorm.DB, row treeRow, columns map[string]*string) error {
 // pushed once all is committed.
 func (h *House) raise(ctx context.Context, tx *gorm.DB, row treeRow, v presence.Versions, known content) (int64, error) {
 	version := v.Tree + 1
+	v.Tree, v.Content, v.ContentDigest = version, version, row.content(v, known).digest
 	err := tx.Table("conference_versions").Where("conference_id = ?", row.ConferenceID).Updates(map[string]any{
-		"tree_version": version, "content_version": version, "content_digest": row.content(v, known).digest, "status_json": v.StatusJSON,
+		"tree_version": version, "content_version": version, "content_digest": v.ContentDigest, "status_json": v.StatusJSON,
 	}).Error
 	if err != nil {
 		return 0, fmt.Errorf("raise the version of the content: %w", err)
 	}
-	store.AfterCommit(ctx, func() { h.Show(row.ConferenceID) })
+	row.Stamp = "" // the database has set another
+	store.AfterCommit(ctx, func() { h.show(row.ConferenceID, &knownRow{Versions: v, Tree: row}) })
 	return version, nil
 }

@@ -40,9 +40,11 @@ type keeper struct {
 	conferenceID string
 
 	wake chan struct{} // says to the work that waits that there is more news
+	took *knownRow     // the work's: what was written when the running rebuild began
 
 	mu      sync.Mutex // guards the rest
 	dirty   news       // what changed since the running rebuild began
+	written *knownRow  // what this node has written meanwhile, nil if that is not all the news
 	running bool
 	last    *snapshot     // nil until the first rebuild
 	pushed  time.Time     // when the last rebuild began
@@ -63,8 +65,11 @@ func (h *House) keeperOf(conferenceID string) *keeper {
 }
 
 // Show has the room of a conference, on all nodes, shown what was committed: content, or another list of members.
-func (h *House) Show(conferenceID string) {
-	h.mark(conferenceID, aboutContent)
+func (h *House) Show(conferenceID string) { h.show(conferenceID, nil) }
+
+// show is Show for who knows what stands in the database now, unless it is nil: it need not be read again.
+func (h *House) show(conferenceID string, written *knownRow) {
+	h.mark(conferenceID, aboutContent, written)
 	h.Cluster.Wake(conferenceID, true)
 }
 
@@ -76,9 +81,9 @@ func (h *House) Woken(conferenceID string, content bool) {
 	switch {
 	case k == nil && h.Hall.Occupancy(conferenceID) == 0: // that node keeps it
 	case content:
-		h.mark(conferenceID, aboutContent)
+		h.mark(conferenceID, aboutContent, nil)
 	default:
-		h.mark(conferenceID, aboutPeople)
+		h.mark(conferenceID, aboutPeople, nil)
 	}
 }
 
@@ -103,19 +108,26 @@ func (h *House) pollAgain(ctx context.Context) {
 }
 
 // mark says that a conference has changed: whoever is in its room is shown the newest committed state soon.
-// A conference that is not in memory and has nobody here needs no look at its content: there is nobody to show it to.
-func (h *House) mark(conferenceID string, what news) {
+// A conference that is not in memory and has nobody here needs no look at its content: there is nobody to show it to. written is as for
+// show.
+func (h *House) mark(conferenceID string, what news, written *knownRow) {
 	h.mu.Lock()
 	known := h.keepers[conferenceID] != nil
 	h.mu.Unlock()
 	if known || what != aboutContent || h.Hall.Occupancy(conferenceID) > 0 {
-		h.keeperOf(conferenceID).mark(what)
+		h.keeperOf(conferenceID).mark(what, written)
 	}
 }
 
-func (k *keeper) mark(what news) {
+func (k *keeper) mark(what news, written *knownRow) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	switch {
+	case k.dirty == 0:
+		k.written = written
+	case written == nil || k.written != nil && written.Versions.Tree > k.written.Versions.Tree:
+		k.written = written // once nil, it stays so: there was other news
+	}
 	k.dirty |= what
 	if !k.running {
 		k.running = k.house.working.Go(func() { k.house.Net.Call("keep a conference", k.work) })
@@ -171,7 +183,7 @@ func (k *keeper) work() {
 func (k *keeper) renew() {
 	start := time.Now()
 	before := k.snapshot()
-	s, err := k.house.look(k.house.ctx, k.conferenceID, before)
+	s, err := k.house.look(k.house.ctx, k.conferenceID, before, k.took)
 	if err != nil {
 		if k.house.ctx.Err() == nil && !k.hasFailed() { // once, not with every try
 			k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
@@ -231,7 +243,7 @@ func (k *keeper) due() (wait time.Duration, ok bool) {
 		pause = retryAfter
 	}
 	if wait = pause - time.Since(k.pushed); wait <= 0 {
-		k.dirty, k.pushed = 0, time.Now()
+		k.took, k.written, k.dirty, k.pushed = k.written, nil, 0, time.Now()
 	}
 	return wait, true
 }
@@ -243,6 +255,7 @@ func (k *keeper) finish(s *snapshot) {
 	k.failed = s == nil
 	if s == nil {
 		k.dirty |= aboutContent | aboutPeople
+		k.written = nil
 		return
 	}
 	k.last = s
@@ -361,7 +374,7 @@ func (h *House) poll(ctx context.Context) {
 	for _, id := range ids {
 		s, c := open[id], current[id]
 		if c.versions.Tree != s.versions.Tree || c.versions.Roster != s.versions.Roster || c.stamp != s.stamp {
-			h.mark(id, aboutContent)
+			h.mark(id, aboutContent, nil)
 		}
 	}
 }

@@ -32,9 +32,12 @@ func (s *snapshot) tree() json.RawMessage {
 	return encodeTree(s.conferenceID, s.versions.Tree, s.body)
 }
 
-// look reads a snapshot; before is the last one, if there is any. If the tree row was changed by somebody who does not raise versions,
-// it raises them first.
-func (h *House) look(ctx context.Context, conferenceID string, before *snapshot) (*snapshot, error) {
+// look reads a snapshot; before is the last one, if there is any, and written what stands in the database now, if that is known. If the
+// tree row was changed by somebody who does not raise versions, it raises them first.
+func (h *House) look(ctx context.Context, conferenceID string, before *snapshot, written *knownRow) (*snapshot, error) {
+	if written != nil && before != nil && written.Versions.Roster == before.versions.Roster && written.Versions.Tree > before.versions.Tree {
+		return h.put(before.next(*written)), nil
+	}
 	s, err := h.readSnapshot(ctx, conferenceID, before)
 	if err != nil {
 		return nil, err
@@ -52,30 +55,40 @@ func (h *House) look(ctx context.Context, conferenceID string, before *snapshot)
 // number of people back, one statement is enough: who is there, and who should be, is as it was before.
 func (h *House) readSnapshot(ctx context.Context, conferenceID string, before *snapshot) (*snapshot, error) {
 	s := &snapshot{conferenceID: conferenceID}
-	done := false
 	if before != nil {
 		s.content = before.content // until it is read again
-		err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) error {
-			known, ok, err := readKnown(tx, conferenceID)
-			if done = ok && known.Versions.Roster == before.versions.Roster; done {
-				s.roster, s.present = before.roster, before.present
-				s.take(known.Tree, known.Versions, s.content)
-			}
+		var known knownRow
+		var ok bool
+		err := h.DB.ReadOne(ctx, func(_ context.Context, tx *gorm.DB) (err error) {
+			known, ok, err = readKnown(tx, conferenceID)
 			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read what is new of a conference: %w", err)
 		}
-	}
-	if !done {
-		if err := h.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error { return h.readAll(ctx, tx, s) }); err != nil {
-			return nil, fmt.Errorf("read snapshot of conference: %w", err)
+		if ok && known.Versions.Roster == before.versions.Roster {
+			return h.put(before.next(known)), nil
 		}
 	}
+	if err := h.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error { return h.readAll(ctx, tx, s) }); err != nil {
+		return nil, fmt.Errorf("read snapshot of conference: %w", err)
+	}
+	return h.put(s), nil
+}
+
+// put puts a snapshot together out of what was read.
+func (h *House) put(s *snapshot) *snapshot {
 	h.reportBroken(s)
 	s.body = s.content.body(s.roster.Online)
 	s.state = sync.OnceValue(s.encodeState)
-	return s, nil
+	return s
+}
+
+// next returns what is to be put together of a later state of the tree, with the same people.
+func (s *snapshot) next(known knownRow) *snapshot {
+	later := &snapshot{conferenceID: s.conferenceID, roster: s.roster, present: s.present}
+	later.take(known.Tree, known.Versions, s.content)
+	return later
 }
 
 // readAll reads all of a snapshot, in one transaction.

@@ -17,7 +17,7 @@ const (
 	laterQueue = 10_000                 // entries that wait at most
 	laterBytes = 64 << 20               // bytes of their messages at most
 	laterBatch = 200                    // entries of one transaction
-	linger     = 200 * time.Millisecond // how long a batch waits to be joined by others
+	linger     = 500 * time.Millisecond // how long a batch waits to be joined by others
 	retryPause = time.Second            // between attempts while the database is away
 	lastWrites = 3 * time.Second        // for what waits when Run ends
 )

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"runtime"
-	"slices"
 
 	"rollcall/internal/conference"
 )
@@ -53,24 +52,19 @@ func patchFrame(conferenceID string, t *conference.TreePush) (*frame, error) {
 type pushed struct{ tree, patch, state, diff *frame }
 
 // breath is after how many sockets of a crowd others have their turn on the processor.
-const breath = 64
+const breath = 512
 
 // Push implements conference.Hall.
 func (h *Hall) Push(conferenceID string, t *conference.TreePush, r *conference.RosterPush) (users int) {
-	seats := h.rooms.in(conferenceRoom(conferenceID))
-	lean := slices.ContainsFunc(seats, func(s *seat) bool { return s.patches })
-	p, err := frames(conferenceID, t, r, lean)
+	seats, crowd := h.rooms.crowdIn(conferenceRoom(conferenceID))
+	p, err := frames(conferenceID, t, r, crowd.lean)
 	if err != nil {
 		h.log.Error("could not encode what is to be pushed", slog.Any("error", err))
 		return 0
 	}
-	known := make(map[string]struct{}, len(seats))
 	for i, s := range seats {
 		if i%breath == breath-1 {
 			runtime.Gosched()
-		}
-		if user := s.person().userID; user != "" {
-			known[user] = struct{}{}
 		}
 		patch := p.patch
 		if !s.patches {
@@ -80,7 +74,7 @@ func (h *Hall) Push(conferenceID string, t *conference.TreePush, r *conference.R
 		s.queueEither(p.diff, p.state)
 		s.flush()
 	}
-	return len(known)
+	return crowd.users
 }
 
 // frames encodes a push; lean says that somebody wants patches.

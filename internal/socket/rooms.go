@@ -14,9 +14,22 @@ import (
 type rooms struct {
 	socketio.Adapter
 
-	mu      sync.RWMutex // guards the rest, and the places of all seats
-	members map[socketio.Room][]*seat
-	seats   map[socketio.SocketId]*seat // those that are in any room
+	mu    sync.RWMutex // guards the rest, and the places of all seats
+	rooms map[socketio.Room]*room
+	seats map[socketio.SocketId]*seat // those that are in any room
+}
+
+// room is who is in one. It is there as long as somebody is.
+type room struct {
+	members []*seat
+	changes int    // of members, or of who sits in their seats
+	crowd   *crowd // nil: unknown since the last change
+}
+
+// crowd is what a push wants to know of the members of a room. It never changes.
+type crowd struct {
+	users int
+	lean  bool // somebody wants patches
 }
 
 // place is where a seat is among the members of a room.
@@ -39,7 +52,7 @@ func (b roomsBuilder) New(nsp socketio.Namespace) socketio.Adapter {
 func newRooms() *rooms {
 	return &rooms{
 		Adapter: socketio.MakeAdapter(),
-		members: map[socketio.Room][]*seat{},
+		rooms:   map[socketio.Room]*room{},
 		seats:   map[socketio.SocketId]*seat{},
 	}
 }
@@ -58,12 +71,19 @@ func (r *rooms) AddAll(id socketio.SocketId, names *types.Set[socketio.Room]) {
 	defer r.mu.Unlock()
 	r.seats[id] = s
 	for _, name := range names.Keys() {
-		// The library gives every socket a room of its own; nobody speaks to one by it.
-		if name == socketio.Room(id) || s.placeIn(name) >= 0 {
+		if name == socketio.Room(id) { // the library gives every socket a room of its own; nobody speaks to one by it
 			continue
 		}
-		s.places = append(s.places, place{name, len(r.members[name])})
-		r.members[name] = append(r.members[name], s)
+		at := r.rooms[name]
+		if at == nil {
+			at = &room{}
+			r.rooms[name] = at
+		}
+		at.changed() // also if he was there: it may be somebody else who sits there now
+		if s.placeIn(name) < 0 {
+			s.places = append(s.places, place{name, len(at.members)})
+			at.members = append(at.members, s)
+		}
 	}
 }
 
@@ -99,7 +119,9 @@ func (r *rooms) remove(s *seat, name socketio.Room) {
 	if i < 0 {
 		return
 	}
-	list, at := r.members[name], s.places[i].at
+	from := r.rooms[name]
+	from.changed()
+	list, at := from.members, s.places[i].at
 	last := len(list) - 1
 	list[at] = list[last]
 	list[at].places[list[at].placeIn(name)].at = at
@@ -107,13 +129,16 @@ func (r *rooms) remove(s *seat, name socketio.Room) {
 	s.places = slices.Delete(s.places, i, i+1)
 	switch list = list[:last]; {
 	case last == 0:
-		delete(r.members, name)
+		delete(r.rooms, name)
 	case cap(list) > 64 && last < cap(list)/4: // the crowd has gone
-		r.members[name] = slices.Clone(list)
+		from.members = slices.Clone(list)
 	default:
-		r.members[name] = list
+		from.members = list
 	}
 }
+
+// changed notes a change. The rooms' mu is held.
+func (r *room) changed() { r.changes, r.crowd = r.changes+1, nil }
 
 // SocketRooms implements Adapter.
 func (r *rooms) SocketRooms(id socketio.SocketId) *types.Set[socketio.Room] {
@@ -178,14 +203,55 @@ func (r *rooms) each(o *socketio.BroadcastOptions, f func(*seat)) {
 func (r *rooms) in(name socketio.Room) []*seat {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.Clone(r.members[name])
+	if found := r.rooms[name]; found != nil {
+		return slices.Clone(found.members)
+	}
+	return nil
+}
+
+// crowdIn is in, and what there is to know of all of them. That is found out once after each change.
+func (r *rooms) crowdIn(name socketio.Room) ([]*seat, crowd) {
+	r.mu.RLock()
+	found := r.rooms[name]
+	if found == nil {
+		r.mu.RUnlock()
+		return nil, crowd{}
+	}
+	seats, changes, known := slices.Clone(found.members), found.changes, found.crowd
+	r.mu.RUnlock()
+	if known != nil {
+		return seats, *known
+	}
+	known = look(seats)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if found.changes == changes {
+		found.crowd = known
+	}
+	return seats, *known
+}
+
+func look(seats []*seat) *crowd {
+	var c crowd
+	users := make(map[string]struct{}, len(seats))
+	for _, s := range seats {
+		if user := s.person().userID; user != "" {
+			users[user] = struct{}{}
+		}
+		c.lean = c.lean || s.patches
+	}
+	c.users = len(users)
+	return &c
 }
 
 // size returns how many sockets are in the room.
 func (r *rooms) size(name socketio.Room) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return len(r.members[name])
+	if found := r.rooms[name]; found != nil {
+		return len(found.members)
+	}
+	return 0
 }
 
 // everybody is the room of all sockets.
