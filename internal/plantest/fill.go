@@ -45,7 +45,7 @@ var filling = []string{
 		SELECT $id, CONCAT('u', 1 + seq * 11 % 5000), IF(seq % 40 = 0, 'sent', 'read'), $past, IF(seq % 4 = 0, IF(seq % 40 = 0, 1, 2), 0) FROM seq_0_to_49999`,
 	"INSERT INTO notice_readers SELECT CONCAT('u', seq), $now - 86400000 FROM seq_1_to_5000",
 	"INSERT INTO notice_marks SELECT CONCAT('u', seq), '', $now - 3 * 86400000 FROM seq_1_to_5000",
-	"INSERT INTO notice_client_messages SELECT CONCAT('u', 1 + seq % 5000), CONCAT('m', seq), $id, $past FROM seq_0_to_9999",
+	"INSERT INTO notice_client_messages SELECT CONCAT('u', 1 + seq % 5000), CONCAT('m', seq), $id, IF(seq % 2 = 0, $past, $now) FROM seq_0_to_9999",
 	"INSERT INTO notice_due SELECT $id, 'send', $now + 86400000 + seq FROM seq_0_to_1999",
 	"INSERT INTO notice_held (id, user_id, event, args, expires_at) SELECT $id, CONCAT('u', 1 + seq), 'notice', '[]', $now + 86400000 FROM seq_0_to_1999",
 	"INSERT INTO conference_timers SELECT CONCAT('c', 1 + seq), $now + 86400000 + seq FROM seq_0_to_999",

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -43,7 +42,7 @@ func (b *batch) readPairs(tx *gorm.DB) error {
 		return nil
 	}
 	var open []sessionRow
-	err := tx.Select("id", "conference_id", "user_id").Where(openOf(pairs)).Order("id").Find(&open).Error
+	err := tx.Select("id", "conference_id", "user_id").Where(store.Pairs(tx, "conference_id", "user_id", pairs, "closed_at IS NULL")).Order("id").Find(&open).Error
 	if err != nil {
 		return fmt.Errorf("read open sessions: %w", err)
 	}
@@ -58,17 +57,6 @@ func (b *batch) readPairs(tx *gorm.DB) error {
 		b.was[pair{r.ConferenceID, r.UserID}] = r
 	}
 	return nil
-}
-
-// openOf holds for the open sessions of pairs. closed_at stands in every branch: before the ORs it would make
-// SQLite look at all sessions that are open anywhere.
-func openOf(pairs []pair) clause.Expr {
-	const one = " OR conference_id = ? AND user_id = ? AND closed_at IS NULL"
-	args := make([]any, 0, 2*len(pairs))
-	for _, who := range pairs {
-		args = append(args, who[0], who[1])
-	}
-	return gorm.Expr(strings.Repeat(one, len(pairs))[len(" OR "):], args...)
 }
 
 // store writes what was found out, and raises the versions of the conferences that changed.

@@ -162,17 +162,42 @@ func pause(ctx context.Context, try int) bool {
 	}
 }
 
-// Pairs returns a condition that holds for rows whose two columns equal one of the pairs. It is a chain of ORs
-// because that is what all three databases answer by an index. At most about 250 pairs: SQLite bounds the depth
-// of an expression.
-func Pairs(tx *gorm.DB, a, b string, pairs [][2]string) *gorm.DB {
+// Pairs returns a condition that holds for rows whose two columns equal one of the pairs, and for which the conditions and hold. Pairs that
+// share a value stand together, "a = ? AND b IN (...)": MariaDB takes a hundred times as long to plan for each of them alone. It is a chain
+// of ORs because that is what all three databases answer by an index, with and in each of them: before the ORs, SQLite would take the index
+// for that. At most about 250 pairs: SQLite bounds the depth of an expression.
+func Pairs(tx *gorm.DB, a, b string, pairs [][2]string, and ...string) *gorm.DB {
 	cond := tx.Session(&gorm.Session{NewDB: true})
 	if len(pairs) == 0 {
 		return cond.Where("1 = 0") // gorm would leave an empty condition out, and so find every row
 	}
-	where := fmt.Sprintf("%s = ? AND %s = ?", a, b)
+	common, other := 0, 1
+	if distinct(pairs, 1) < distinct(pairs, 0) {
+		a, b, common, other = b, a, 1, 0
+	}
+	groups := map[string][]string{}
+	var order []string
 	for _, p := range pairs {
-		cond = cond.Or(where, p[0], p[1])
+		if groups[p[common]] == nil {
+			order = append(order, p[common])
+		}
+		groups[p[common]] = append(groups[p[common]], p[other])
+	}
+	where := fmt.Sprintf("%s = ? AND %s IN ?", a, b)
+	for _, more := range and {
+		where += " AND " + more
+	}
+	for _, value := range order {
+		cond = cond.Or(where, value, groups[value])
 	}
 	return cond
+}
+
+// distinct returns how many different values are at place i of pairs.
+func distinct(pairs [][2]string, i int) int {
+	seen := make(map[string]struct{}, len(pairs))
+	for _, p := range pairs {
+		seen[p[i]] = struct{}{}
+	}
+	return len(seen)
 }

@@ -81,7 +81,7 @@ func (h *hall) does(user string, online int, what string, do func()) (w work) {
 	if what == "join" {
 		storetest.Eventually(h.t, func() bool {
 			return slices.ContainsFunc(h.Heard(skip), func(s plantest.Statement) bool {
-				return strings.Contains(s.Text, "AS user_no") && strings.Contains(s.Text, "'"+user+"'")
+				return strings.Contains(s.Text, "FROM notice_readers AS r") && strings.Contains(s.Text, "'"+user+"'")
 			})
 		}, "it is never looked what waits for "+user)
 	}

@@ -35,7 +35,7 @@ var hotPath = []string{
 	// Who may come in, comes, and goes.
 	"FROM `presence_bars` WHERE user_id IN (?)", "`id`,`ended_at` FROM `conferences` WHERE id IN (?)", "`conference_id`,`user_id` FROM `conference_members`", "SELECT asked.id FROM", "INSERT INTO `conferences`",
 	"FROM `conference_versions` WHERE conference_id IN (?) ORDER BY conference_id FOR UPDATE", "LOCK IN SHARE MODE", "`id`,`closed_at` FROM `presence_sessions` WHERE id IN (?)",
-	"`id`,`conference_id`,`user_id` FROM `presence_sessions`", "FROM `presence` WHERE conference_id = ? AND user_id = ?", "`id`,`name` FROM `users` WHERE id IN (?)", "user_id, COUNT(*) AS n FROM `presence_sessions`",
+	"`id`,`conference_id`,`user_id` FROM `presence_sessions`", "FROM `presence` WHERE conference_id = ? AND user_id IN (?)", "FROM notice_readers AS r WHERE r.user_id IN (?)", "FROM conference_versions AS v LEFT JOIN conference_nodes", "`id`,`name` FROM `users` WHERE id IN (?)", "user_id, COUNT(*) AS n FROM `presence_sessions`",
 	"INSERT INTO `presence_sessions`", "INSERT INTO `presence`", "SELECT conference_id, COUNT(*) AS n FROM `presence`", "SET tree_version = tree_version + ?, roster_version", "INSERT INTO `session_aliases`",
 	"offline_due_at <= CAST", "FROM `presence_sessions` WHERE user_id IN (?) AND conference_id = ? AND closed_at IS NULL", "INSERT INTO `presence_bars`", "DELETE FROM `conference_members` WHERE conference_id",
 	// Nodes, and what is repaired.
@@ -43,7 +43,7 @@ var hotPath = []string{
 	"INSERT INTO `mailbox`", "FROM `mailbox` WHERE id >= ?", "FROM `mailbox` ORDER BY id DESC",
 	// Trees, and what is shown.
 	"AS stamp FROM `conference_nodes` WHERE conference_id = ?", "AS stamp FROM `conference_nodes` WHERE conference_id IN (?)", "FROM `conference_versions` WHERE conference_id IN (?)", "SUM(CASE WHEN excused", "FROM conference_members m LEFT JOIN presence p",
-	"FROM presence p LEFT JOIN conference_members m", "FROM `presence_sessions` WHERE conference_id = ? AND user_id IN (?) AND closed_at IS NULL", "UPDATE `conference_nodes` SET `topic_content`", "UPDATE `conference_nodes` SET `head_data`", "`content_version`=tree_version",
+	"FROM presence p LEFT JOIN conference_members m", "FROM `presence_sessions` WHERE conference_id = ? AND user_id IN (?) AND closed_at IS NULL", "UPDATE `conference_nodes` SET `topic_content`", "UPDATE `conference_nodes` SET `head_data`", "UPDATE `conference_versions` SET `content_digest`=?",
 	"INSERT INTO `conference_timers`", "FROM `conference_timers` WHERE ends_at >= ?", "UPDATE `conference_nodes` SET `timer`", "UPDATE `conference_nodes` SET `sign_in_data`", "INSERT INTO `conference_shares`", "FROM `conference_shares` WHERE due_at >= ?",
 	"FROM `conference_shares` WHERE conference_id > ? AND session_id <> ?", "FROM `conference_shares` WHERE conference_id IN (?)", "UPDATE `conference_nodes` SET `same_screen`",
 	// What is said of who came and went.
