@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -379,18 +380,38 @@ func TestInterval(t *testing.T) {
 	h := &House{}
 	const ms = time.Millisecond
 	for _, c := range []struct {
-		what       news
-		cost, want time.Duration
+		what                news
+		cost, pause, atRest time.Duration
 	}{
-		{aboutContent, 0, 0}, {aboutContent, 2 * ms, 8 * ms}, {aboutContent | aboutPeople, 60 * ms, 240 * ms}, {aboutContent, 300 * ms, time.Second},
-		{aboutPeople, 0, 100 * ms}, {aboutPeople, 5 * ms, 100 * ms}, {aboutPeople, 20 * ms, 320 * ms}, {aboutPeople, 90 * ms, time.Second},
+		{aboutContent, 0, 0, 0}, {aboutContent, 2 * ms, 8 * ms, 8 * ms}, {aboutContent | aboutPeople, 60 * ms, 240 * ms, 240 * ms},
+		{aboutContent, 300 * ms, time.Second, time.Second}, {aboutPeople, 0, 100 * ms, 100 * ms}, {aboutPeople, 5 * ms, 100 * ms, 100 * ms},
+		{aboutPeople, 20 * ms, 320 * ms, 100 * ms}, {aboutPeople, 90 * ms, time.Second, 360 * ms}, {aboutPeople, time.Second, time.Second, time.Second},
 	} {
-		if got := h.interval(c.what, c.cost); got != c.want {
-			t.Errorf("news %d after a push of %v: %v, want %v", c.what, c.cost, got, c.want)
+		if pause, atRest := h.interval(c.what, c.cost); pause != c.pause || atRest != c.atRest {
+			t.Errorf("news %d after a push of %v: %v and %v, want %v and %v", c.what, c.cost, pause, atRest, c.pause, c.atRest)
 		}
 	}
-	h.PushMinInterval = 300 * time.Millisecond
-	if got := h.interval(aboutContent, time.Microsecond); got != h.PushMinInterval {
-		t.Errorf("with a configured interval: %v", got)
+	h.PushMinInterval = 300 * ms
+	if pause, atRest := h.interval(aboutContent, time.Microsecond); pause != h.PushMinInterval || atRest != pause {
+		t.Errorf("with a configured interval: %v and %v", pause, atRest)
 	}
+}
+
+// While people come and come the number waits for its turn; once nobody does any more it is shown soon.
+func TestComesToRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &keeper{house: &House{ctx: t.Context()}, cost: 60 * time.Millisecond, dirty: aboutPeople, pushed: time.Now()}
+		for range 10 {
+			time.Sleep(50 * time.Millisecond)
+			k.heard = time.Now()
+			want := max(240*time.Millisecond-time.Since(k.pushed), 100*time.Millisecond)
+			if wait, ok := k.due(); !ok || wait != want {
+				t.Fatalf("%v after the push: %v to wait, not %v; %v", time.Since(k.pushed), wait, want, ok)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+		if wait, _ := k.due(); wait > 0 || k.dirty != 0 {
+			t.Errorf("%v to wait at rest", wait)
+		}
+	})
 }

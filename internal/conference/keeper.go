@@ -19,7 +19,8 @@ const (
 	// maxInterval is the longest pause between two pushes to a room.
 	maxInterval = time.Second
 	// What pushing to a room may take of one core. Content has a quarter of it, so that it is pushed at once wherever pushing is cheap.
-	// People who come and go may wait a little longer, or a room that fills costs the square of its size; they wait for peopleInterval in any case.
+	// People who come and go may wait a little longer, or a room that fills costs the square of its size; they wait for peopleInterval in any
+	// case. When nobody has for as long as that, the number has come to rest, and is shown like content.
 	contentShare   = 4
 	peopleShare    = 16
 	peopleInterval = 100 * time.Millisecond
@@ -47,6 +48,7 @@ type keeper struct {
 	written *knownRow  // what this node has written meanwhile, nil if that is not all the news
 	running bool
 	last    *snapshot     // nil until the first rebuild
+	heard   time.Time     // when there was the last news
 	pushed  time.Time     // when the last rebuild began
 	cost    time.Duration // of the last push
 	failed  bool          // it could not read the database
@@ -129,6 +131,7 @@ func (k *keeper) mark(what news, written *knownRow) {
 		k.written = written // once nil, it stays so: there was other news
 	}
 	k.dirty |= what
+	k.heard = time.Now()
 	if !k.running {
 		k.running = k.house.working.Go(func() { k.house.Net.Call("keep a conference", k.work) })
 	}
@@ -238,11 +241,13 @@ func (k *keeper) due() (wait time.Duration, ok bool) {
 		k.running = false
 		return 0, false
 	}
-	pause := k.house.interval(k.dirty, k.cost)
+	pause, atRest := k.house.interval(k.dirty, k.cost)
 	if k.failed {
-		pause = retryAfter
+		pause, atRest = retryAfter, retryAfter
 	}
-	if wait = pause - time.Since(k.pushed); wait <= 0 {
+	since, quiet := time.Since(k.pushed), time.Since(k.heard)
+	wait = min(pause-since, max(atRest-since, peopleInterval-quiet))
+	if wait <= 0 {
 		k.took, k.written, k.dirty, k.pushed = k.written, nil, 0, time.Now()
 	}
 	return wait, true
@@ -261,8 +266,7 @@ func (k *keeper) finish(s *snapshot) {
 	k.last = s
 }
 
-// spent notes what a push took: to hand it out does not wait, so that this is how long a core was busy with it, or longer if there was
-// none to be had.
+// spent notes for how long a core was busy with a push.
 func (k *keeper) spent(cost time.Duration) {
 	k.house.metrics.pushSeconds.Observe(cost.Seconds())
 	k.mu.Lock()
@@ -271,21 +275,22 @@ func (k *keeper) spent(cost time.Duration) {
 }
 
 // interval returns the least time from the beginning of a push to that of the next, if that is for the given news and pushing has taken
-// the given time.
-func (h *House) interval(what news, cost time.Duration) time.Duration {
+// the given time: while there is more and more news, and when there was none for a moment.
+func (h *House) interval(what news, cost time.Duration) (pause, atRest time.Duration) {
+	content := min(contentShare*cost, maxInterval)
 	switch {
 	case h.PushMinInterval > 0:
-		return min(h.PushMinInterval, maxInterval)
+		pause = min(h.PushMinInterval, maxInterval)
+		return pause, pause
 	case what&aboutContent != 0:
-		return min(contentShare*cost, maxInterval)
+		return content, content
 	}
-	return min(max(peopleShare*cost, peopleInterval), maxInterval)
+	return min(max(peopleShare*cost, peopleInterval), maxInterval), max(content, peopleInterval)
 }
 
 // publish hands what is new to the room, and the number of people back to the tree row.
 func (k *keeper) publish(before, s *snapshot) {
 	h := k.house
-	start := time.Now()
 	var tree *TreePush
 	var roster *RosterPush
 	if before == nil || before.versions.Tree < s.versions.Tree {
@@ -296,8 +301,8 @@ func (k *keeper) publish(before, s *snapshot) {
 		roster = s.rosterPush(before)
 	}
 	if tree != nil || roster != nil {
-		users := h.Hall.Push(k.conferenceID, tree, roster)
-		k.spent(time.Since(start))
+		var users int
+		k.spent(busy(func() { users = h.Hall.Push(k.conferenceID, tree, roster) }))
 		if tree != nil {
 			h.logTree(before, s, users)
 		}
