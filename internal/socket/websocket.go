@@ -238,8 +238,21 @@ func (t *webSocket) drains() bool { return t.box.holder() == drain(t) }
 // ready writes what waits, as far as that can be done without waiting.
 func (t *webSocket) ready() {
 	if t.writing.CompareAndSwap(false, true) {
-		t.attempt("write", t.write)
+		t.writeAll()
 	}
+}
+
+// writeAll is write within attempt, without the garbage of that: it is called for every socket of every push.
+func (t *webSocket) writeAll() {
+	done := false
+	defer func() {
+		if !done { // there was a panic
+			_ = t.conn.Close()
+		}
+	}()
+	defer t.lines.net.Catch("write")
+	t.write()
+	done = true
 }
 
 // write writes what waits until nothing does, or a goroutine has to wait for the client.
