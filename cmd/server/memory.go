@@ -28,7 +28,7 @@ const (
 // thousands come at once a collection is what the processor can spare least. GOMEMLIMIT is above all that: the runtime sees to it.
 const (
 	leastGrowth = 32 << 20
-	rushGrowth  = 256 << 20
+	rushGrowth  = 128 << 20
 )
 
 // thrift keeps the memory of the process near what is alive: thousands who come at once leave as much garbage as they are themselves,

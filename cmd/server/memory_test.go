@@ -42,7 +42,7 @@ func TestGrowth(t *testing.T) {
 		want  int
 	}{
 		{200 * mib, false, 50}, {64 * mib, false, 50}, {16 * mib, false, 200}, {0, false, 3200},
-		{512 * mib, true, 100}, {64 * mib, true, 400}, {0, true, 25600},
+		{200 * mib, true, 100}, {64 * mib, true, 200}, {0, true, 12800},
 	} {
 		if got := growth(c.alive, c.rises); got != c.want {
 			t.Errorf("%d MiB, rising %v: %d %%, not %d", c.alive/mib, c.rises, got, c.want)
