@@ -66,7 +66,11 @@ var errNotHeld = errors.New("a target was not held")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	work := run
+	if args := os.Args[1:]; len(args) > 0 && args[0] == crowdCommand {
+		work = func(ctx context.Context, args []string) error { return runCrowd(ctx, args[1:], os.Stdin, os.Stdout) }
+	}
+	if err := work(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

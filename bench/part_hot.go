@@ -78,19 +78,24 @@ func (b *bench) openSeries(ctx context.Context, j job, clients int, conference f
 	n := count(j.rate, j.long)
 	p := load.NewPushes(j.first, n)
 	j.fleet.Handle(p.Handle)
-	var (
-		all  sync.WaitGroup
-		errs = make([]error, n)
-	)
+	err := sendOpen(ctx, j, func(i int, due time.Duration) (string, int) { return conference(i), p.Send(i, clients, due) })
+	return p, errors.Join(err, j.fleet.Err())
+}
+
+// sendOpen sends the pushes of an open series; next says where the one with number i from 0, which is due, goes, and which number of all it
+// is.
+func sendOpen(ctx context.Context, j job, next func(i int, due time.Duration) (conference string, seq int)) error {
+	var all sync.WaitGroup
+	errs := make([]error, count(j.rate, j.long))
 	begin, gap := load.Now(), time.Duration(float64(time.Second)/j.rate)
-	for i := range n {
+	for i := range errs {
 		due := begin + time.Duration(i)*gap
 		time.Sleep(due - load.Now())
-		seq := p.Send(i, clients, due)
-		all.Go(func() { errs[i] = j.server.push(ctx, conference(i), seq) })
+		conference, seq := next(i, due)
+		all.Go(func() { errs[i] = j.server.push(ctx, conference, seq) })
 	}
 	all.Wait()
-	return p, errors.Join(append(errs, j.fleet.Err())...)
+	return errors.Join(errs...)
 }
 
 // smallRound changes one small conference after another and returns the p99 in milliseconds.
@@ -109,31 +114,31 @@ func (b *bench) smallRound(ctx context.Context, s *server, small *load.Fleet) (f
 // hotRound is smallRound while things go on in a large conference. It also returns how many percent of the deliveries were made there
 // that are due: that changes share a push when they come too fast is what pushes are for.
 func (b *bench) hotRound(ctx context.Context, s *server, small *load.Fleet, conference string) (p99, through float64, err error) {
-	crowd, err := b.gather(ctx, s, conference, b.plan.crowd)
+	people, err := startCrowd(s, conference, b.plan.crowd)
 	if err != nil {
 		return 0, 0, err
 	}
+	defer people.stop()
 	if err := s.patch(ctx, conference, target.content(0)); err != nil {
-		crowd.Close()
 		return 0, 0, err
 	}
-	j := job{server: s, fleet: crowd, rate: 5, long: b.plan.hotWindow}
+	j := job{server: s, rate: 5, long: b.plan.hotWindow}
 	n := count(j.rate, j.long)
 	j.first = b.next(n)
+	if err := people.count(j.first, n); err != nil {
+		return 0, 0, err
+	}
 	done := make(chan error, 1)
 	go func() {
-		p, err := b.openSeries(ctx, j, b.plan.crowd, func(int) string { return conference })
-		made, _ := p.Deliveries()
-		through = 100 * float64(made) / float64(p.Due(n))
-		done <- err
+		done <- sendOpen(ctx, j, func(i int, _ time.Duration) (string, int) { return conference, j.first + i })
 	}()
 	p99, err = b.smallRound(ctx, s, small)
-	if large := <-done; err == nil {
-		err = large
+	if err := errors.Join(err, <-done); err != nil {
+		return 0, 0, err
 	}
-	crowd.Close()
-	if err == nil {
-		err = pause(ctx, b.plan.rest)
+	if err := pause(ctx, b.plan.rest); err != nil {
+		return 0, 0, err
 	}
-	return p99, through, err
+	made, err := people.end()
+	return p99, 100 * float64(made) / float64(n*b.plan.crowd), err
 }
