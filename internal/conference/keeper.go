@@ -185,8 +185,9 @@ func (k *keeper) work() {
 // renew reads what is new and pushes it.
 func (k *keeper) renew() {
 	start := time.Now()
-	before := k.snapshot()
-	s, err := k.house.look(k.house.ctx, k.conferenceID, before, k.took)
+	before, took := k.snapshot(), k.took
+	k.took = nil
+	s, err := k.house.look(k.house.ctx, k.conferenceID, before, took)
 	if err != nil {
 		if k.house.ctx.Err() == nil && !k.hasFailed() { // once, not with every try
 			k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
