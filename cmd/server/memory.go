@@ -12,6 +12,8 @@ const (
 	tideEvery = 200 * time.Millisecond
 	// rush is by how many sockets their number must have changed for what a rush leaves to be given back.
 	rush = 500
+	// surge is how many come between two looks at least while thousands come at once.
+	surge = 100
 	// trickle is how many come or go between two looks at most while there is no rush.
 	trickle = 10
 )
@@ -83,6 +85,7 @@ type tide struct {
 	settled int // when memory was given back for the last time
 	last    int // a look ago
 	calm    int // for how many looks few have come or gone
+	swell   int // for how many looks it is still as if many came at once
 }
 
 // isOut is told the number at every look, and reports whether a rush is over and memory is to be given back.
@@ -90,6 +93,9 @@ func (t *tide) isOut(now int) bool {
 	t.calm++
 	if apart(now, t.last) > trickle {
 		t.calm = 0
+	}
+	if t.swell = max(t.swell-1, 0); now-t.last >= surge {
+		t.swell = soon
 	}
 	t.last = now
 	if t.calm < soon || apart(now, t.settled) < rush {
@@ -101,7 +107,7 @@ func (t *tide) isOut(now int) bool {
 	return t.calm == soon || t.calm == onceMore
 }
 
-// rises reports whether many have come or gone a moment ago.
-func (t *tide) rises() bool { return t.calm < soon }
+// rises reports whether many have come at once, a moment ago.
+func (t *tide) rises() bool { return t.swell > 0 }
 
 func apart(a, b int) int { return max(a-b, b-a) }

@@ -33,6 +33,25 @@ func TestTide(t *testing.T) {
 	}
 }
 
+// Thousands who come at once are a rush until some time after the last of them; those who go, or change places, are none.
+func TestTideRises(t *testing.T) {
+	var tide tide
+	rises := func(sockets int) bool { tide.isOut(sockets); return tide.rises() }
+	for i, sockets := range []int{50, 0, 99, 150, 100} {
+		if rises(sockets) {
+			t.Errorf("look %d: %d are a rush", i, sockets)
+		}
+	}
+	for i := range soon {
+		if sockets := 200 + 10*i; !rises(sockets) {
+			t.Errorf("%d looks after 100 had come it is over", i)
+		}
+	}
+	if rises(0) {
+		t.Error("it is never over")
+	}
+}
+
 // A heap may grow by half, a small one by more, and any by a lot while many come.
 func TestGrowth(t *testing.T) {
 	const mib = 1 << 20
