@@ -140,5 +140,12 @@ func (b *bench) hotRound(ctx context.Context, s *server, small *load.Fleet, conf
 		return 0, 0, err
 	}
 	made, err := people.end()
-	return p99, 100 * float64(made) / float64(n*b.plan.crowd), err
+	if err != nil {
+		return 0, 0, err
+	}
+	people.stop()
+	if err := s.left(ctx, small.Size()); err != nil { // that they go is no part of the next round
+		return 0, 0, err
+	}
+	return p99, 100 * float64(made) / float64(n*b.plan.crowd), pause(ctx, b.plan.rest)
 }
