@@ -163,7 +163,8 @@ func TestJoinStorm(t *testing.T) {
 	if notices/n > 200 {
 		t.Errorf("%d online notices per client: a storm", notices/n)
 	}
-	if transactions > float64(storetest.Size(200, n)) { // few arrive together where the race detector slows the clients down
+	// Few arrive together where the race detector slows the clients down. Who arrives alone costs a dozen transactions (TestWorkIsConstant).
+	if transactions > float64(storetest.Size(200, 2*n)) {
 		t.Errorf("%.0f transactions for %d joins", transactions, n)
 	}
 }
