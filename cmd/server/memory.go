@@ -29,7 +29,7 @@ const (
 // garbage, so that half of it costs next to no time; but in a small process that would be a collection for every few pushes. While
 // thousands come at once a collection is what the processor can spare least. GOMEMLIMIT is above all that: the runtime sees to it.
 const (
-	leastGrowth = 32 << 20
+	leastGrowth = 16 << 20
 	rushGrowth  = 128 << 20
 )
 

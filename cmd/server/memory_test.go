@@ -60,7 +60,7 @@ func TestGrowth(t *testing.T) {
 		rises bool
 		want  int
 	}{
-		{200 * mib, false, 50}, {64 * mib, false, 50}, {16 * mib, false, 200}, {0, false, 3200},
+		{200 * mib, false, 50}, {64 * mib, false, 50}, {16 * mib, false, 100}, {0, false, 1600},
 		{200 * mib, true, 100}, {64 * mib, true, 200}, {0, true, 12800},
 	} {
 		if got := growth(c.alive, c.rises); got != c.want {
