@@ -24,7 +24,8 @@ func TestNodeKilled(t *testing.T) {
 
 	w := town.watches()
 	w.stay(back.and(watchers).keys())
-	victim.kill()
+	storetest.EventuallyWithin(t, 5*time.Second, func() bool { return town.sent("online_notice", lost.users()) >= len(lost) }, "the log does not say of everybody that he came")
+	victim.kill() // not before: of somebody of whom nobody was told that he came, nobody is told that he went
 	died := time.Now()
 	w.gone(lost.keys(), died.Add(limit))
 	town.settles(2 * limit)
