@@ -26,7 +26,7 @@ import (
 type fakeHall struct {
 	Hall
 	mu      sync.Mutex
-	trees   []json.RawMessage
+	trees   map[string]json.RawMessage // the newest of each conference
 	rosters []RosterPush
 	events  []string
 	ended   []string
@@ -50,11 +50,14 @@ func (h *fakeHall) Find(hall.Audience) []hall.Socket {
 	}
 	return []hall.Socket{{UserID: "anna"}}
 }
-func (h *fakeHall) Push(_ string, t *TreePush, r *RosterPush) int {
+func (h *fakeHall) Push(conferenceID string, t *TreePush, r *RosterPush) int {
 	h.called("Push")
 	h.do(func() {
 		if t != nil {
-			h.trees = append(h.trees, t.Tree)
+			if h.trees == nil {
+				h.trees = map[string]json.RawMessage{}
+			}
+			h.trees[conferenceID] = t.Tree
 		}
 		if r != nil {
 			h.rosters = append(h.rosters, *r)
@@ -89,11 +92,11 @@ func (h *fakeHall) called(method string) {
 	}
 }
 
-// lastTree returns the newest tree that was pushed.
-func (h *fakeHall) lastTree() (t map[string]json.RawMessage) {
+// lastTree returns the newest tree that was pushed to the room of a conference.
+func (h *fakeHall) lastTree(conferenceID string) (t map[string]json.RawMessage) {
 	h.do(func() {
-		if len(h.trees) > 0 {
-			_ = json.Unmarshal(h.trees[len(h.trees)-1], &t)
+		if tree := h.trees[conferenceID]; tree != nil {
+			_ = json.Unmarshal(tree, &t)
 		}
 	})
 	return t
@@ -279,9 +282,9 @@ func (b *built) counted(t *testing.T, name string) float64 {
 }
 
 // shows waits until the pushed tree has the section as given.
-func (b *built) shows(t *testing.T, section, want string) {
+func (b *built) shows(t *testing.T, conferenceID, section, want string) {
 	t.Helper()
-	storetest.Eventually(t, func() bool { return string(b.hall.lastTree()[section]) == want }, "the pushed tree does not show "+section+" = "+want)
+	storetest.Eventually(t, func() bool { return string(b.hall.lastTree(conferenceID)[section]) == want }, "the pushed tree does not show "+section+" = "+want)
 }
 
 func TestArrivalsAreCountedPushedAndAnnounced(t *testing.T) {
@@ -289,9 +292,9 @@ func TestArrivalsAreCountedPushedAndAnnounced(t *testing.T) {
 		b := build(t, db, nil)
 		anna := b.arrive(t, "anna", "42")
 		b.arrive(t, "ben", "42")
-		b.shows(t, "headData", `{"onLineNumber":2}`)
+		b.shows(t, "42", "headData", `{"onLineNumber":2}`)
 		b.Leave(anna, presence.Left)
-		b.shows(t, "headData", `{"onLineNumber":1}`)
+		b.shows(t, "42", "headData", `{"onLineNumber":1}`)
 		storetest.Eventually(t, func() (ok bool) {
 			b.hall.do(func() { ok = len(b.hall.events) == 3 })
 			return ok
@@ -319,14 +322,14 @@ func TestEndedConferenceIsFrozen(t *testing.T) {
 			t.Fatal(created, err)
 		}
 		b.arrive(t, "anna", "42")
-		b.shows(t, "headData", `{"onLineNumber":1}`)
+		b.shows(t, "42", "headData", `{"onLineNumber":1}`)
 		if _, err := b.Register(ctx, "42", Registration{Status: json.RawMessage("2"), Ended: &yes}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.Arrive(ctx, newSession("ben", "42"), Free); err != ErrOver { // at once, not when the next snapshot is read
 			t.Errorf("right after the end: %v", err)
 		}
-		b.shows(t, "conferenceStatus", "2")
+		b.shows(t, "42", "conferenceStatus", "2")
 		if _, err := b.Patch(ctx, "42", json.RawMessage(`{"timer":{}}`), nil); err != ErrEnded {
 			t.Errorf("a patch of an ended conference: %v", err)
 		}

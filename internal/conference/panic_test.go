@@ -62,13 +62,13 @@ func (b *built) trips(method string, times int64) {
 func TestPanicIsCaught(t *testing.T) {
 	b, panics := netted(t, storetest.Open(t, store.SQLite), nil)
 	anna := b.arrive(t, "anna", "42")
-	b.shows(t, "headData", `{"onLineNumber":1}`)
+	b.shows(t, "42", "headData", `{"onLineNumber":1}`)
 	for i, method := range []string{"Push", "Occupancy"} {
 		b.trips(method, 2)
 		user := string(rune('b' + i))
 		b.arrive(t, user, "42")
 		storetest.Eventually(t, func() bool { return panics("keep a conference")+panics("look around") == float64(2*(i+1)) }, method+" did not panic")
-		b.shows(t, "headData", `{"onLineNumber":`+string(rune('2'+i))+`}`)
+		b.shows(t, "42", "headData", `{"onLineNumber":`+string(rune('2'+i))+`}`)
 	}
 	b.trips("EmitAll", 1)
 	b.arrive(t, "dora", "43")

@@ -86,7 +86,7 @@ func TestShare(t *testing.T) {
 			}
 		}
 		b.share(t, "42", "anna", anna)
-		b.shows(t, "sameScreen", `{"isShare":"1","n":1.10,"url":"rtmp://x","userId":"anna","userName":""}`)
+		b.shows(t, "42", "sameScreen", `{"isShare":"1","n":1.10,"url":"rtmp://x","userId":"anna","userName":""}`)
 		if err := b.Share(ctx, Share{ConferenceID: "42", UserID: "ben", SessionID: ben}); !fault.Is(err, fault.Conflict) {
 			t.Errorf("while somebody else shares: %v", err)
 		}
@@ -99,7 +99,7 @@ func TestShare(t *testing.T) {
 		if err := b.EndShare(ctx, "42", "anna", ShareEnded); err != nil {
 			t.Fatal(err)
 		}
-		b.shows(t, "sameScreen", `{"isShare":"0","n":1.10,"url":"rtmp://x","userId":"anna","userName":""}`)
+		b.shows(t, "42", "sameScreen", `{"isShare":"0","n":1.10,"url":"rtmp://x","userId":"anna","userName":""}`)
 		if err := b.EndShare(ctx, "42", "anna", ShareEnded); err != nil {
 			t.Errorf("ending it again: %v", err)
 		}

@@ -76,7 +76,7 @@ func TestTimer(t *testing.T) {
 		if b.rows(t, "conference_timers", "42") != 0 {
 			t.Error("a timer that was reset is still planned")
 		}
-		b.shows(t, "timer", `{"durationMs":120000,"label":"talk","n":1.10,"remainingMs":120000,"state":"idle"}`)
+		b.shows(t, "42", "timer", `{"durationMs":120000,"label":"talk","n":1.10,"remainingMs":120000,"state":"idle"}`)
 		last := b.command(t, "42", "start", 150)
 		if last.Version <= first.Version || !strings.Contains(string(last.Timer), `"state":"running"`) {
 			t.Errorf("the answer is %d %s", last.Version, last.Timer)
@@ -86,7 +86,7 @@ func TestTimer(t *testing.T) {
 		if late < 0 || late > punctual {
 			t.Errorf("finished %d ms after its end", late)
 		}
-		b.shows(t, "timer", `{"durationMs":150,"label":"talk","n":1.10,"remainingMs":0,"state":"finished"}`)
+		b.shows(t, "42", "timer", `{"durationMs":150,"label":"talk","n":1.10,"remainingMs":0,"state":"finished"}`)
 		if told := b.told(t, "42"); len(told) != 1 || told[0] != `timer.finished {"durationMs":150}` {
 			t.Errorf("the backend is told %v", told)
 		}

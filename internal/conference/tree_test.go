@@ -121,7 +121,7 @@ func TestForeignWriteIsAdopted(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		b := build(t, db, nil)
 		b.arrive(t, "anna", "42")
-		b.shows(t, "headData", `{"onLineNumber":1}`)
+		b.shows(t, "42", "headData", `{"onLineNumber":1}`)
 		edited, err := b.Patch(t.Context(), "42", json.RawMessage(`{"timer":{"a":1}}`), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +136,7 @@ func TestForeignWriteIsAdopted(t *testing.T) {
 		if _, err := b.Patch(t.Context(), "42", json.RawMessage(`{"topicInfo":1}`), &edited.Version); !fault.Is(err, fault.Precondition) {
 			t.Errorf("a patch over a foreign change: %v", err)
 		}
-		b.shows(t, "timer", `{"b":2}`)
+		b.shows(t, "42", "timer", `{"b":2}`)
 		_, version, err := b.Tree(t.Context(), "42")
 		if err != nil || version <= edited.Version {
 			t.Errorf("version %d after %d, %v", version, edited.Version, err)
