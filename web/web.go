@@ -1,5 +1,5 @@
-// Package web holds what browsers load from this service. It is empty until "make web" has built it; the rest of
-// the service does not need it.
+// Package web holds what browsers load from this service: the pages and the client of Socket.IO. It is empty until "make web" has built
+// them; the rest of the service does not need it.
 package web
 
 import (
@@ -24,8 +24,7 @@ func Client() http.Handler {
 			http.Error(w, "the browser client is not part of this binary: run \"make web\" and build it again", http.StatusNotFound)
 		})
 	}
-	sum := sha256.Sum256(script)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	etag := tag(script)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -35,8 +34,14 @@ func Client() http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", "text/javascript; charset=utf-8")
 		h.Set("Cache-Control", "no-cache") // ask each time, mostly to hear that nothing changed
-		h.Set("ETag", tag)
+		h.Set("ETag", etag)
 		h.Set("X-Content-Type-Options", "nosniff")
 		http.ServeContent(w, r, "socket.io.js", time.Time{}, bytes.NewReader(script))
 	})
+}
+
+// tag names what is in a file.
+func tag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
 }

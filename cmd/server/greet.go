@@ -17,7 +17,7 @@ func (p *program) greet(addr net.Addr) {
 		redis = p.config.Redis.Addr
 	}
 	p.log.Info("rollcall is open", slog.String("version", fullVersion()), slog.String("node", p.config.Node.ID),
-		slog.String("sockets", base+p.config.Socket.Path), slog.String("api", base+"/api/v1"), slog.String("docs", base+"/docs"),
+		slog.String("room", base+"/room"), slog.String("admin", base+"/admin"), slog.String("sockets", base+p.config.Socket.Path), slog.String("api", base+"/api/v1"), slog.String("docs", base+"/docs"),
 		slog.String("ready", base+"/readyz"), slog.String("metrics", base+"/metrics"), slog.String("database", p.db.Dialect()), slog.String("redis", redis))
 	p.sayLocks()
 }

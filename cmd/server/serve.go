@@ -279,6 +279,10 @@ func (p *program) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(p.config.Socket.Path, p.door)
 	mux.Handle(p.config.Socket.Path+"socket.io.js", web.Client())
+	pages := web.Pages(web.Settings{SocketPath: p.config.Socket.Path, Auth: p.config.Auth.Mode})
+	for _, path := range []string{"/{$}", "/room", "/admin", "/assets/"} {
+		mux.Handle(path, pages)
+	}
 	mux.Handle("/", p.rest)
 	return mux
 }

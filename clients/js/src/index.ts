@@ -1,0 +1,2 @@
+export * from './types'
+export { createMeeting, RollcallError, type Meeting } from './meeting'

@@ -1,0 +1,2 @@
+/** The texts of this page; zh.ts has the same keys. */
+export default { title: 'rollcall' }
