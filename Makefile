@@ -11,11 +11,18 @@ help: ## list the targets
 deps: ## install what building and testing needs
 	@scripts/install
 
-run: ## start the server with its defaults, on http://127.0.0.1:8080
+run: web ## start the server with its pages and its defaults, on http://127.0.0.1:8080/room
 	go run ./cmd/server
 
-web: ## build what browsers load; the next build of the server has it
-	cd web && npm ci --no-progress --no-audit --no-fund --loglevel=error && npm run --silent build
+web: web/dist/socket.io.js ## build what browsers load; the next build of the server has it
+
+web/dist/socket.io.js: web/node_modules/.package-lock.json $(shell find web/src web/public clients/js/src -type f) $(wildcard web/*.html web/*.ts web/*.mjs web/package.json)
+	@echo "building the pages"
+	@cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	@echo "installing what the pages are made of"
+	@cd web && npm ci --no-progress --no-audit --no-fund --loglevel=error
 
 build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
@@ -47,4 +54,4 @@ fmt: ## format all Go files
 	gofmt -w .
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist test/clients/node_modules bench/node/node_modules web/node_modules web/dist/*.js
+	rm -rf bin dist test/clients/node_modules bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets
