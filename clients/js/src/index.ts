@@ -1,2 +1,3 @@
-export * from './types'
-export { createMeeting, RollcallError, type Meeting } from './meeting'
+export * from './types.js'
+export { RollcallError } from './errors.js'
+export { createMeeting, type Meeting } from './meeting.js'

@@ -1,12 +1,5 @@
-import type { ChatMessage, InboxItem, Json, MeetingEvents, MeetingOptions, Page, Snapshot, Tree, Unread, User, Category } from './types'
-
-/** What a server says when it does not do what it was asked: `code` is one of docs/protocol.md, or `offline` if nobody could be asked. */
-export class RollcallError extends Error {
-  constructor(readonly code: string, message: string) {
-    super(message)
-    this.name = 'RollcallError'
-  }
-}
+import { Seat } from './seat.js'
+import type { ChatMessage, InboxItem, Json, MeetingEvents, MeetingOptions, Page, Snapshot, Tree, Unread, User, Category } from './types.js'
 
 /**
  * A seat in a meeting: one connection that comes back by itself, and what it knows. Nothing is connected until connect().
@@ -46,4 +39,6 @@ export interface Meeting {
 }
 
 /** Makes a seat. */
-export declare function createMeeting(options: MeetingOptions): Meeting
+export function createMeeting(options: MeetingOptions): Meeting {
+  return new Seat(options)
+}

@@ -108,6 +108,8 @@ export interface Notice {
 
 export interface InboxItem extends Notice {
   read: boolean
+  /** This client has acknowledged it. What other devices have acknowledged is not known. */
+  acknowledged?: boolean
 }
 
 export interface Unread {

@@ -1,0 +1,22 @@
+import { useI18n } from 'vue-i18n'
+import { useNoticeText } from './notice'
+import type { Seat } from './seat'
+import { dismiss, toast } from './toasts'
+
+/** Shows for a while what has just come, whatever part of the meeting is being looked at. */
+export function useAnnouncements(seat: Seat) {
+  const { t } = useI18n()
+  const words = useNoticeText()
+
+  seat.meeting.on('notice', (notice) => {
+    if (notice.requireAck) return // it has a dialog
+    const { title, text } = words(notice)
+    toast({ id: notice.id, kind: 'info', title: `${t(`category.${notice.category}`)}: ${title}`, text })
+  })
+  seat.meeting.on('direct', ({ id, from, fromName, body }) =>
+    toast({ id, kind: 'info', title: t('notice.direct', { name: fromName || from }), text: typeof body === 'string' ? body : '' }))
+  seat.meeting.on('todo', ({ id, senderId }) => toast({ id, kind: 'info', title: t('notice.todo', { name: senderId }) }))
+  seat.meeting.on('recalled', dismiss)
+  seat.meeting.on('timerFinished', () => toast({ kind: 'info', title: t('timer.over') }))
+  seat.meeting.on('conferenceEnded', () => toast({ kind: 'info', title: t('overNow') }))
+}
