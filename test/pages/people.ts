@@ -51,7 +51,7 @@ export const test = base.extend<People & { faults: string[]; line: { lost: boole
 export async function accessible(page: Page, what: string): Promise<void> {
   const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']).analyze()
   const grave = violations.filter((v) => v.impact === 'serious' || v.impact === 'critical')
-  expect(grave.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(' ')).join('; ')}`), `axe on ${what}`).toEqual([])
+  expect(grave.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.any.map((a) => a.message).join(', ')})`).join('; ')}`), `axe on ${what}`).toEqual([])
 }
 
 /** Expects that nothing sticks out to the right. */

@@ -1,5 +1,5 @@
 import { expect, test } from '@playwright/test'
-import { texts } from './texts.ts'
+import { speaker } from './texts.ts'
 
 // A phone of some years ago on a slow mobile network: what Chromium's own tools call "Slow 4G", and a processor four times slower.
 const network = { offline: false, latency: 150, downloadThroughput: (1.6 * 1024 * 1024) / 8, uploadThroughput: (750 * 1024) / 8 }
@@ -32,7 +32,7 @@ test('the first visit of /room', async ({ browser, contextOptions, baseURL }) =>
       }).observe({ type: 'longtask', buffered: true })
     })
     await page.goto('/room', { waitUntil: 'networkidle' })
-    const enter = page.getByRole('button', { name: texts('en').enter })
+    const enter = page.getByRole('button', { name: speaker('room', 'en')('arrive.enter') })
     await expect(enter).toBeEnabled()
     const shown = await page.evaluate(() => performance.getEntriesByName('rollcall:ready')[0]?.startTime ?? Number.NaN)
     const busyUntil = await page.evaluate(() => (window as unknown as { busyUntil: number }).busyUntil)
