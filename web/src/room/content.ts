@@ -18,6 +18,11 @@ export function isFields(value: Json | undefined): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+/** Whether a value has others in it. */
+export function isNested(value: Json): boolean {
+  return typeof value === 'object' && value !== null
+}
+
 /** Looks at a value under a name, and says how to show it. */
 export function shown(name: string, value: Json): Shown {
   if (value === null || value === '') return { kind: 'nothing' }
@@ -25,7 +30,8 @@ export function shown(name: string, value: Json): Shown {
   if (typeof value === 'number') return shownNumber(name, value)
   if (typeof value === 'string') return shownText(name, value)
   if (Array.isArray(value)) return value.length === 0 ? { kind: 'nothing' } : { kind: 'list', items: value }
-  const fields = Object.entries(value)
+  // The short ones first: what comes after a long list is not found.
+  const fields = Object.entries(value).sort(([, a], [, b]) => Number(isNested(a)) - Number(isNested(b)))
   return fields.length === 0 ? { kind: 'nothing' } : { kind: 'fields', fields }
 }
 
@@ -52,7 +58,7 @@ function shownText(name: string, value: string): Shown {
   return { kind: 'text', text: value }
 }
 
-const titles = ['title', 'name', 'topic', 'subject']
+const titles = ['title', 'name', 'topic', 'subject', 'userName']
 const texts = ['content', 'description', 'summary', 'text', 'body']
 
 /** What a section is about, taken out of it: its title, its text, and what is left. */

@@ -18,8 +18,8 @@ export function initials(name: string): string {
 /** An angle on the colour wheel that stays the same for an id. */
 export function hue(id: string): number {
   let sum = 0
-  for (const c of id) sum = (sum * 31 + (c.codePointAt(0) ?? 0)) % 360
-  return sum
+  for (const c of id) sum = (sum * 31 + (c.codePointAt(0) ?? 0)) % 100_003
+  return (sum * 137) % 360 // ids that differ by one are far apart
 }
 
 /** The kinds of the devices of somebody, each once, with how many there are. */

@@ -37,6 +37,12 @@ export function useSeat(): Seat {
   return seat
 }
 
+/** Names somebody who is known by his id, as the roster does. */
+export function useNames(): (id: string, name?: string) => string {
+  const { snapshot } = useSeat()
+  return (id, name) => name || snapshot.value.roster?.users.find((user) => user.userId === id)?.userName || id
+}
+
 /** Says in plain words why the server did not do what it was asked. */
 export function useComplaint(): (cause: unknown) => string {
   const { t, te } = useI18n()

@@ -16,8 +16,8 @@ let count = 0
 /** Shows a toast. The same id again takes the place of the first. */
 export function toast(what: Omit<Toast, 'id'> & { id?: string }) {
   const id = what.id ?? `toast-${++count}`
-  // More than four would hide the page: the oldest makes room.
-  toasts.value = [...toasts.value.filter((t) => t.id !== id), { ...what, id }].slice(-4)
+  // More than three would hide the page: the oldest makes room.
+  toasts.value = [...toasts.value.filter((t) => t.id !== id), { ...what, id }].slice(-3)
 }
 
 /** Takes a toast away, if it is there. */
