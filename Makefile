@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build web test prove chaos bench fuzz lint fmt clean
+.PHONY: help deps run build web test prove chaos bench pictures fuzz lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -41,6 +41,10 @@ chaos: deps ## break nodes, servers and lines, and print what was promised and w
 bench: deps ## measure beside Node and a bare broadcaster, and print what each costs
 	@scripts/bench
 
+pictures: deps ## take the pictures of the pages in docs/screenshots
+	@mkdir -p docs/screenshots
+	ROLLCALL_TEST_PICTURES=$(CURDIR)/docs/screenshots scripts/services run go test -count=1 -run TestMeeting ./test/pages
+
 fuzz: ## look for input that breaks something, 30 s for each kind of it
 	@scripts/fuzz
 
@@ -54,4 +58,4 @@ fmt: ## format all Go files
 	gofmt -w .
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist test/clients/node_modules bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets
+	rm -rf bin dist test/clients/node_modules test/pages/node_modules bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets

@@ -49,8 +49,8 @@ test('a meeting', async ({ person, withoutLink, baseURL, locale }, info) => {
   const t = speaker('room', locale)
   const conference = `budget-${info.project.name}`
   const chinese = locale!.startsWith('zh')
-  const shot = (name: string) => `${name}-${chinese ? 'zh' : 'en'}`
-  const names = chinese ? { anna: '安娜', ben: '本', cleo: '克莱奥', dan: '丹' } : { anna: 'Anna', ben: 'Ben', cleo: 'Cleo', dan: 'Dan' }
+  const shot = (name: string) => `${name}-${info.project.name.split('-')[0]}-${chinese ? 'zh' : 'en'}`
+  const names = chinese ? { anna: '王芳', ben: '李强', cleo: '陈静', dan: '赵敏' } : { anna: 'Anna', ben: 'Ben', cleo: 'Cleo', dan: 'Dan' }
   await rest('PUT', `/conferences/${conference}`, { title: chinese ? '预算评审' : 'Budget review' })
   await rest('PUT', `/conferences/${conference}/members`, {
     members: [
@@ -143,7 +143,7 @@ test('a meeting', async ({ person, withoutLink, baseURL, locale }, info) => {
   await expect(anna.page.getByRole('tab', { name: t('tab.notices') })).not.toContainText('1')
 
   // Chat, in both directions.
-  const [hello, back] = chinese ? ['大家好！', '你好，安娜。'] : ['Hello everybody!', 'Hello Anna.']
+  const [hello, back] = chinese ? ['大家好！', '你好，王芳。'] : ['Hello everybody!', 'Hello Anna.']
   await anna.say(hello)
   await ben.open('chat')
   await expect(ben.messages.filter({ hasText: hello })).toHaveCount(1)

@@ -91,7 +91,17 @@ func browse(t *testing.T, base string, projects ...string) {
 	}
 }
 
-// Two people hold a meeting in /room while /admin watches, in English at a desk and in Chinese on a phone.
+// Two people hold a meeting in /room while /admin watches, in English at a desk and in Chinese on a phone. When pictures are wanted
+// (make pictures), in both languages at both.
 func TestMeeting(t *testing.T) {
-	browse(t, serve(t, nil), "desk", "phone")
+	projects := []string{"desk", "phone"}
+	if os.Getenv("ROLLCALL_TEST_PICTURES") != "" {
+		projects = append(projects, "desk-zh", "phone-en")
+	}
+	browse(t, serve(t, nil), projects...)
+}
+
+// The first visit of /room by a phone on a slow network is light.
+func TestFirstVisit(t *testing.T) {
+	browse(t, serve(t, nil), "weight")
 }
