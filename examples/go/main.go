@@ -11,13 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -33,7 +30,7 @@ func run(ctx context.Context, args []string) error {
 	case len(args) == 3 && args[0] == "notice":
 		answer, err = server.notify(ctx, args[1], []byte(args[2]))
 	case len(args) == 1 && args[0] == "listen":
-		return listen(ctx, cmp.Or(os.Getenv("RC_LISTEN"), "127.0.0.1:8000"), os.Getenv("RC_WEBHOOK_SECRET"))
+		return listen(cmp.Or(os.Getenv("RC_LISTEN"), "127.0.0.1:8000"), os.Getenv("RC_WEBHOOK_SECRET"))
 	default:
 		return errors.New("usage: tree CONFERENCE JSON | notice IDEMPOTENCY-KEY JSON | listen")
 	}

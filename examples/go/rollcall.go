@@ -37,7 +37,11 @@ type problem struct {
 }
 
 func (p *problem) Error() string {
-	return fmt.Sprintf("%d %s: %s %v", p.Status, p.Code, p.Detail, p.Errors)
+	text := fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail)
+	for _, e := range p.Errors {
+		text += fmt.Sprintf("; %s: %s", e.Location, e.Message)
+	}
+	return text
 }
 
 // passes reports whether the same request may succeed later.

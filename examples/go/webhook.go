@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,8 +34,8 @@ func (r receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// listen serves until ctx ends.
-func listen(ctx context.Context, address, secret string) error {
+// listen serves until the process is ended.
+func listen(address, secret string) error {
 	webhook, err := standardwebhooks.NewWebhook(secret)
 	if err != nil || secret == "" {
 		return errors.New("RC_WEBHOOK_SECRET is whsec_ and base64")
@@ -49,9 +48,5 @@ func listen(ctx context.Context, address, secret string) error {
 	mux := http.NewServeMux()
 	mux.Handle("POST /", receiver{webhook})
 	server := http.Server{Handler: mux, ReadTimeout: 10 * time.Second}
-	context.AfterFunc(ctx, func() { _ = server.Close() })
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return server.Serve(listener)
 }

@@ -30,7 +30,8 @@ async function send(method, path, body, headers = {}) {
     }
     const inFlight = answer.code === "idempotency_in_flight"; // an earlier attempt is still being worked on
     const again = status === 0 || status === 429 || status === 503 || inFlight;
-    if (!again || attempt === 5) throw new Error(`${status} ${answer.code}: ${answer.detail} ${JSON.stringify(answer.errors ?? [])}`);
+    const more = answer.errors?.map((e) => `; ${e.location}: ${e.message}`).join("") ?? "";
+    if (!again || attempt === 5) throw new Error(`${status} ${answer.code}: ${answer.detail}${more}`);
     console.error(`${status}, again in ${after ?? 1} s`);
     await pause(Number(after ?? 1) * 1000);
   }

@@ -48,11 +48,12 @@ func TestTree(t *testing.T) {
 
 		g := newGate(t, s)
 		r.fails(t, g.settings(), []string{"tree", conference, `{"agenda":{}}`}, "422", "unknown_section")
+		r.fails(t, g.settings(), []string{"notice", "wrong-" + r.name, `{"to":{"users":["anna"]},"colour":"red"}`}, "422", "bad_payload", "body.colour")
 		wrong := g.settings()
 		wrong["RC_API_KEY"] = "rck_nobody-knows-this-one"
 		r.fails(t, wrong, []string{"tree", conference, `{"topicInfo":{"title":"no"}}`}, "401", "unauthorized")
-		if n := len(g.passed()); n != 2 {
-			t.Errorf("what is wrong for good was sent %d times, want 2", n)
+		if n := len(g.passed()); n != 3 {
+			t.Errorf("what is wrong for good was sent %d times, want 3", n)
 		}
 	})
 }
