@@ -9,9 +9,9 @@ export LC_ALL=C # so that lengths are in bytes
 
 url=${RC_URL:-http://127.0.0.1:8080}
 
-# send METHOD PATH BODY [IDEMPOTENCY-KEY] prints the answer, or says on standard error what is wrong and fails. What rollcall has no time for now
-# (429, 503), or has not answered at all, is sent again, after as many seconds as Retry-After says. That is safe for both calls
-# of this program: a merge patch may be applied twice, and a notice with the same Idempotency-Key goes out once.
+# send METHOD PATH BODY [IDEMPOTENCY-KEY] prints the answer, or says on standard error what is wrong and fails. What rollcall has no time for now (429,
+# 503), or what was not answered by it, is sent again, after as many seconds as Retry-After says. That is safe for both calls of this
+# program: a merge patch may be applied twice, and a notice with the same Idempotency-Key goes out once.
 send() {
 	local attempt status pause
 	dir=$(mktemp -d)
@@ -23,7 +23,7 @@ send() {
 			"$url/api/v1$2" <<<"${RC_API_KEY:+Authorization: Bearer $RC_API_KEY}") || status=000
 		case $status in
 		2??) cat "$dir/answer" && return ;;
-		000 | 429 | 503) ;;
+		000 | 429 | 5??) ;;
 		409) grep -q '"idempotency_in_flight"' "$dir/answer" || break ;; # an earlier attempt is still being worked on
 		*) break ;;
 		esac

@@ -46,13 +46,13 @@ func (p *problem) Error() string {
 
 // passes reports whether the same request may succeed later.
 func (p *problem) passes() bool {
-	return p.Status == 0 || p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable ||
+	return p.Status == 0 || p.Status == http.StatusTooManyRequests || p.Status >= 500 ||
 		p.Code == "idempotency_in_flight" // an earlier attempt is still being worked on
 }
 
-// send returns the answer, or a *problem. It sends again what rollcall has no time for now, or has not answered, after as many seconds as Retry-After
-// says. That is safe for both calls above: a merge patch may be applied twice, and a notice with the same
-// Idempotency-Key goes out once.
+// send returns the answer, or a *problem. What rollcall has no time for now (429, 503), or what was not answered by it, is sent again, after as many
+// seconds as Retry-After says. That is safe for both calls above: a merge patch may be applied twice, and a notice with the
+// same Idempotency-Key goes out once.
 func (r rollcall) send(ctx context.Context, method, path string, body []byte, header http.Header) ([]byte, error) {
 	for attempt := 1; ; attempt++ {
 		answer, err := r.try(ctx, method, path, body, header)

@@ -53,9 +53,9 @@ public class Backend {
     }
 
     /**
-     * Returns the answer, or throws what is wrong. What rollcall has no time for now (429, 503), or has not answered at all, is sent again, after as many
-     * seconds as Retry-After says. That is safe for both calls above: a merge patch may be applied twice, and a notice with the same
-     * Idempotency-Key goes out once.
+     * Returns the answer, or throws what is wrong. What rollcall has no time for now (429, 503), or what was not answered by it, is sent again, after as
+     * many seconds as Retry-After says. That is safe for both calls above: a merge patch may be applied twice, and a notice with the
+     * same Idempotency-Key goes out once.
      */
     private String send(String method, String path, String body, String idempotencyKey) throws IOException, InterruptedException {
         HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url + "/api/v1" + path)).timeout(Duration.ofSeconds(15))
@@ -77,13 +77,13 @@ public class Backend {
                 if (status < 300) {
                     return response.body();
                 }
-                seconds = response.headers().firstValueAsLong("Retry-After").orElse(1);
+                seconds = response.headers().firstValue("Retry-After").filter(text -> text.matches("\\d{1,9}")).map(Long::parseLong).orElse(1L);
                 inFlight = response.body().contains("\"idempotency_in_flight\"");
                 wrong = new IOException(status + " " + response.body()); // application/problem+json: title, detail, code
             } catch (IOException e) {
                 wrong = new IOException("no answer: " + e, e);
             }
-            if (attempt == 5 || status != 0 && status != 429 && status != 503 && !inFlight) {
+            if (attempt == 5 || status != 0 && status != 429 && status < 500 && !inFlight) {
                 throw wrong;
             }
             System.err.println(status + ", again in " + seconds + " s");

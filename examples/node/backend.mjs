@@ -12,28 +12,29 @@ const { RC_URL = "http://127.0.0.1:8080", RC_API_KEY, RC_WEBHOOK_SECRET = "", RC
 const patchTree = (conferenceId, sections) => send("PATCH", `/conferences/${encodeURIComponent(conferenceId)}/tree`, sections);
 const notify = (key, notice) => send("POST", "/notices", notice, { "Idempotency-Key": key });
 
-// send returns what rollcall answers, or throws what is wrong. What rollcall has no time for now (429, 503), or has not answered at all, is sent
-// again, after as many seconds as Retry-After says. That is safe for both calls above: a merge patch may be applied
-// twice, and a notice with the same Idempotency-Key goes out once.
+// send returns the answer, or throws what is wrong. What rollcall has no time for now (429, 503), or what was not answered by it, is sent again, after
+// as many seconds as Retry-After says. That is safe for both calls above: a merge patch may be applied twice, and a
+// notice with the same Idempotency-Key goes out once.
 async function send(method, path, body, headers = {}) {
   if (RC_API_KEY) headers = { ...headers, Authorization: `Bearer ${RC_API_KEY}` };
   const request = { method, body: JSON.stringify(body), headers: { ...headers, "Content-Type": "application/json" } };
   for (let attempt = 1; ; attempt++) {
-    let status = 0, after = null, answer;
+    let status = 0, seconds = 1, answer;
     try {
       const response = await fetch(`${RC_URL}/api/v1${path}`, { ...request, signal: AbortSignal.timeout(15_000) });
-      [status, after] = [response.status, response.headers.get("retry-after")];
+      status = response.status;
+      if (/^\d+$/.test(response.headers.get("retry-after"))) seconds = Number(response.headers.get("retry-after"));
       answer = await response.json();
       if (response.ok) return answer;
     } catch (e) {
       answer = { code: "no answer", detail: e.cause?.message ?? e.message };
     }
     const inFlight = answer.code === "idempotency_in_flight"; // an earlier attempt is still being worked on
-    const again = status === 0 || status === 429 || status === 503 || inFlight;
+    const again = status === 0 || status === 429 || status >= 500 || inFlight;
     const more = answer.errors?.map((e) => `; ${e.location}: ${e.message}`).join("") ?? "";
     if (!again || attempt === 5) throw new Error(`${status} ${answer.code}: ${answer.detail}${more}`);
-    console.error(`${status}, again in ${after ?? 1} s`);
-    await pause(Number(after ?? 1) * 1000);
+    console.error(`${status}, again in ${seconds} s`);
+    await pause(seconds * 1000);
   }
 }
 

@@ -30,12 +30,12 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		serverPath, goPath = filepath.Join(dir, "server"), filepath.Join(dir, "backend")
-		err = servertest.Build(serverPath, false)
-		if err == nil {
-			err = exec.Command("go", "build", "-o", goPath, "rollcall/examples/go").Run()
-		}
-		if err != nil {
+		if err := servertest.Build(serverPath, false); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		if said, err := exec.Command("go", "build", "-o", goPath, "rollcall/examples/go").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the example in Go: %v\n%s", err, said)
 			return 1
 		}
 		return m.Run()

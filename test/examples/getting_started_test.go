@@ -59,7 +59,7 @@ func TestGettingStarted(t *testing.T) {
 	for !strings.Contains(string(anna.WaitError(t).Data), "unauthorized") { // before that, that nobody answered
 	}
 	if !strings.Contains(said, "the configuration is valid") {
-		t.Errorf("check said %s", said)
+		t.Errorf("check said %s", leaks.ReplaceAllString(said, "<secret>"))
 	}
 	if said := g.enter(`RC_API_KEY= examples/curl/backend.sh tree 42 '{}' || echo "refused"`); !strings.Contains(said, `401 {`) || !strings.Contains(said, "refused") {
 		t.Errorf("without a key the backend is told %s", said)

@@ -95,7 +95,7 @@ func TestNotice(t *testing.T) {
 func TestNoticeThroughTrouble(t *testing.T) {
 	s := launch(t)
 	eachRuntime(t, func(t *testing.T, r runtime) {
-		g := newGate(t, s, lose, busy(503, "1", "unavailable"), busy(429, "2", "rate_limited"), busy(409, "", "idempotency_in_flight"))
+		g := newGate(t, s, lose, busy(503, "1", "unavailable"), busy(429, "2", "rate_limited"), busy(409, "Wed, 21 Oct 2015 07:28:00 GMT", "idempotency_in_flight"))
 		var answer struct{ ID string }
 		user := "ben-" + r.name
 		if err := json.Unmarshal([]byte(r.succeeds(t, g.settings(), "notice", "tea-"+r.name, `{"to":{"users":["`+user+`"]},"title":"Tea"}`)), &answer); err != nil {
@@ -105,7 +105,7 @@ func TestNoticeThroughTrouble(t *testing.T) {
 		if len(seen) != 5 {
 			t.Fatalf("asked %d times, want 5", len(seen))
 		}
-		for i, least := range []time.Duration{0, 0, time.Second, 2 * time.Second, 0} {
+		for i, least := range []time.Duration{0, 0, time.Second, 2 * time.Second, time.Second} {
 			if seen[i].key != "tea-"+r.name || seen[i].body != seen[0].body {
 				t.Errorf("attempt %d has the key %q and the body %q", i+1, seen[i].key, seen[i].body)
 			}
@@ -123,7 +123,7 @@ func TestNoticeThroughTrouble(t *testing.T) {
 func TestGivesUp(t *testing.T) {
 	s := launch(t)
 	eachRuntime(t, func(t *testing.T, r runtime) {
-		var trouble []trouble
+		trouble := []trouble{away}
 		for range 20 {
 			trouble = append(trouble, busy(503, "0", "unavailable"))
 		}
@@ -198,6 +198,13 @@ func lose(w http.ResponseWriter) {
 	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		_ = conn.Close()
 	}
+}
+
+// away answers as a proxy does behind which nobody is.
+func away(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(http.StatusBadGateway)
+	_, _ = io.WriteString(w, "<html><h1>502 Bad Gateway</h1></html>")
 }
 
 // busy answers as rollcall does when it has no time.

@@ -174,7 +174,7 @@ func (r runtime) listen(t *testing.T, secret string) *listener {
 			t.Logf("the example said:\n%s", stderr.String())
 		}
 	})
-	storetest.EventuallyWithin(t, 30*time.Second, func() bool {
+	storetest.EventuallyWithin(t, 60*time.Second, func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return false
