@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,8 +19,8 @@ import (
 	"rollcall/internal/storetest"
 )
 
-// What is built once: the server, and the example in Go, which "go run" would build for each call.
-var serverPath, goPath string
+// What is built once: the server, and the examples that "go run" and "java Backend.java" would build for each call.
+var serverPath, goPath, javaPath string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		serverPath, goPath = filepath.Join(dir, "server"), filepath.Join(dir, "backend")
+		serverPath, goPath, javaPath = filepath.Join(dir, "server"), filepath.Join(dir, "backend"), filepath.Join(dir, "classes")
 		if err := servertest.Build(serverPath, false); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -71,6 +72,18 @@ func eachRuntime(t *testing.T, fn func(t *testing.T, r runtime)) {
 	}
 }
 
+// compileJava is called by the first test that wants it.
+var compileJava = sync.OnceValue(func() error {
+	root, err := storetest.Root()
+	if err != nil {
+		return err
+	}
+	if said, err := exec.Command("javac", "-Xlint:all", "-Werror", "-d", javaPath, filepath.Join(root, "examples", "java", "Backend.java")).CombinedOutput(); err != nil {
+		return fmt.Errorf("compile the example in Java: %w\n%s", err, said)
+	}
+	return nil
+})
+
 // settings are RC_URL and the others, which are the same for all.
 type settings map[string]string
 
@@ -82,6 +95,12 @@ func (r runtime) prepare(ctx context.Context, t *testing.T, s settings, args ...
 		t.Fatal(err)
 	}
 	words := strings.Fields(strings.Replace(r.command, "go run ./examples/go", goPath, 1))
+	if r.name == "java" && args[0] != "listen" { // which shows that the command of the README works
+		if err := compileJava(); err != nil {
+			t.Fatal(err)
+		}
+		words = []string{"java", "-XX:TieredStopAtLevel=1", "-cp", javaPath, "Backend"}
+	}
 	cmd := exec.CommandContext(ctx, words[0], append(words[1:], args...)...)
 	cmd.Dir, cmd.WaitDelay = root, 10*time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
