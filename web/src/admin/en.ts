@@ -11,6 +11,7 @@ export default {
   actions: 'Actions',
   page: 'Page {n}',
   entries: '{n} entry | {n} entries',
+  stale: { title: 'This part could not be loaded', text: 'The server does not answer, or it was updated while this page was open.', again: 'Load the page again' },
   withoutLogin: 'No login needed',
   place: { overview: 'Overview', notices: 'Notice log', conferences: 'Conferences', people: 'People', attendance: 'Attendance', webhooks: 'Webhooks', nodes: 'Nodes' },
   role: { viewer: 'viewer', backend: 'backend', admin: 'admin' },
@@ -85,8 +86,8 @@ export default {
   notices: {
     hint: 'Everything that was said to people, what was announced, and who changed what.', pause: 'Live – pause', resume: 'Paused – go on', export: 'Export CSV', none: 'No row fits these filters.', searching: 'Searching…',
     goOn: 'Nothing found yet. “Older” goes on searching.', pages: 'Pages of the log', shown: '{n} row | {n} rows', newest: 'Newest', newer: 'Newer', older: 'Older', news: '{n} new row | {n} new rows',
-    sender: 'Sender', to: 'To', message: 'Message', sent: 'Sent / to', sentHint: 'Users it was sent to, of those addressed', acked: 'Ack’d', read: 'Read', detail: 'Notice', actor: 'Said by', reach: 'Reach',
-    reachText: 'addressed {audience}, sent {sent}, acknowledged {acked}, read {read}', online: 'Online then', id: 'Id', deliveries: 'Deliveries', noDeliveries: 'No deliveries are recorded for this row.',
+    sender: 'Sender', to: 'To', message: 'Message', sent: 'Sent', sentHint: 'Users it was sent to, of those addressed', acked: 'Ack’d', read: 'Read', detail: 'Notice', actor: 'Said by', reach: 'Reach',
+    reachText: 'addressed {audience}, sent {sent}, acknowledged {acked}, read {read}', online: 'Online then', planned: 'Planned for', id: 'Id', deliveries: 'Deliveries', noDeliveries: 'No deliveries are recorded for this row.',
     recall: 'Recall', recallTitle: 'Recall this notice?', recallText: 'It disappears from the inboxes of everybody it was to ({n}), and clients that show it are told to take it away. Who has read it has read it. This cannot be undone.', recalled: 'The notice was recalled.',
   },
   conferences: {
@@ -95,8 +96,8 @@ export default {
   conference: { title: 'Conference {id}', parts: 'Parts of the conference', roster: 'Roster', tree: 'Tree', versions: 'Versions', control: 'Control' },
   roster: { none: 'Nobody is here, and nobody is expected.', sums: '{online} online, {expected} expected, {excused} excused.', more: 'Only the first {n} are shown.', role: 'Role', since: 'Since', devices: 'Devices' },
   kick: {
-    kick: 'Kick', title: 'Kick {who}?', text: 'All sockets of this person are disconnected for good, without grace. Others see that he was kicked.', where: 'From where', here: 'Only conference {id}', everywhere: 'Everywhere', bar: 'Keep out', reason: 'Reason, told to the client (optional)',
-    bars: { 0: 'He may come back at once', 60: 'For a minute', 600: 'For 10 minutes', 3600: 'For an hour', 86400: 'For a day' }, done: '{n} socket was disconnected. | {n} sockets were disconnected.',
+    kick: 'Kick', title: 'Kick {who}?', text: 'All sockets of this person are disconnected for good, without grace. Others see it as a kick.', where: 'From where', here: 'Only conference {id}', everywhere: 'Everywhere', bar: 'Keep out', reason: 'Reason, told to the client (optional)',
+    bars: { 0: 'May come back at once', 60: 'For a minute', 600: 'For 10 minutes', 3600: 'For an hour', 86400: 'For a day' }, done: '{n} socket was disconnected. | {n} sockets were disconnected.',
     disconnect: 'Disconnect', disconnectTitle: 'Disconnect this device?', disconnectText: 'The socket of {who} ({device}) is ended for good; the client does not come back by itself. Other devices stay.',
   },
   tree: {
@@ -118,20 +119,20 @@ export default {
     did: { start: 'The timer runs.', pause: 'The timer is paused.', resume: 'The timer goes on.', extend: 'The timer has more time.', reset: 'The timer is set back.' },
   },
   people: {
-    hint: 'Who is online, and what happened to somebody.', id: 'User id', find: 'Show', online: 'Online now', where: 'Where', nowhere: 'no conference', said: 'Said to him', parts: 'Parts of the person', line: 'Time line', presence: 'Presence', inbox: 'Inbox', offline: 'Not connected anywhere.',
+    hint: 'Who is online, and what happened to somebody.', id: 'User id', find: 'Show', online: 'Online now', where: 'Where', nowhere: 'no conference', said: 'Notices received', parts: 'Parts of the person', line: 'Time line', presence: 'Presence', inbox: 'Inbox', offline: 'Not connected anywhere.',
   },
-  line: { ask: 'Explain', all: 'all', hint: 'Without times: the last 24 hours. With a conference also the trees that were pushed there.', none: 'Nothing is known of him in this time.', notice: 'notice', original: 'In the words of the server' },
+  line: { ask: 'Explain', all: 'all', hint: 'Without times: the last 24 hours. With a conference also the trees that were pushed there.', none: 'Nothing is known of this time.', notice: 'notice', original: 'Show the sentences of the server' },
   moment: {
-    session_opened: 'Connected', session_closed: 'Session closed', state_online: 'Online', state_reconnecting: 'Reconnecting, in his grace', state_offline: 'Offline', tree_pushed: 'Tree version {version} pushed', note: 'Note',
-    notice_sent: 'Sent to him: {event}', notice_queued: 'Waits for him: {event}', notice_acked: 'Acknowledged: {event}', notice_read: 'Read: {event}', notice_unreached: 'Did not reach him: {event}', notice_expired: 'Expired: {event}', notice_recalled: 'Recalled: {event}',
+    session_opened: 'Connected', session_closed: 'Session closed', state_online: 'Online', state_reconnecting: 'Reconnecting, within the grace', state_offline: 'Offline', tree_pushed: 'Tree version {version} pushed', note: 'Note',
+    notice_sent: 'Sent: {event}', notice_queued: 'Waits to be delivered: {event}', notice_acked: 'Acknowledged: {event}', notice_read: 'Read: {event}', notice_unreached: 'Not reached: {event}', notice_expired: 'Expired: {event}', notice_recalled: 'Recalled: {event}',
     notice_suppressed: 'Not announced, too soon after the last time', notice_summarised: 'Not announced, too many people',
-    online_notice: { sent: 'Others were told that he came', suppressed: 'Others were not told that he came: too soon after the last time', summarised: 'Others were not told that he came: too many people' },
-    offline_notice: { sent: 'Others were told that he went', suppressed: 'Others were not told that he went: too soon after the last time', summarised: 'Others were not told that he went: too many people' },
+    online_notice: { sent: 'Others were told of the arrival', suppressed: 'Others were not told of the arrival: too soon after the last time', summarised: 'Others were not told of the arrival: too many people' },
+    offline_notice: { sent: 'Others were told of the departure', suppressed: 'Others were not told of the departure: too soon after the last time', summarised: 'Others were not told of the departure: too many people' },
   },
   inbox: { hint: 'As it is; looking at it here marks nothing as read.', unread: '{n} unread.', none: 'The inbox is empty.', expires: 'Expires', requireAck: 'to be acknowledged' },
   attendance: {
-    hint: 'Who was there when, from the sessions. Several devices are one stay.', of: 'Attendance of {id}', pick: 'Choose a conference', show: 'Show', choose: 'Choose a conference to see who was there.', export: 'Export CSV', none: 'Nobody was ever there, and there is no members list.', nobody: 'Nobody came yet.',
-    chart: 'Stays', came: '{came} of {all} came', find: 'Find a person', picture: 'Stays of {people} people between {from} and {to}; the table below has them all', still: 'still there', wasThere: 'was there', wasLost: 'connection lost or kicked', signed: 'Signed in', stays: 'Stays', total: 'Together', never: 'never came',
+    hint: 'Who was there when, from the sessions. Several devices are one stay.', of: 'Attendance of {id}', show: 'Show', choose: 'Choose a conference to see who was there.', export: 'Export CSV', none: 'Nobody was ever there, and there is no members list.', nobody: 'Nobody came yet.',
+    chart: 'Stays', came: '{came} of {all} came', find: 'Find a person', picture: 'Stays of {people} people between {from} and {to}; the table below has them all', still: 'still there', wasThere: 'was there', wasLost: 'connection lost or kicked', signed: 'Signed in', stays: 'Stays', total: 'Total', never: 'never came',
   },
   past: { title: 'Who was there at a moment', slide: 'Slide to a moment', moment: 'Moment', clear: 'Close', at: 'There at {moment}:', hint: 'Click in the chart, slide, or enter a time.' },
   webhooks: {

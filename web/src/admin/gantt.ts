@@ -33,7 +33,7 @@ export function barsOf(intervals: Interval[], span: Span, now: number): Bar[] {
   })
 }
 
-const steps = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080].map((minutes) => minutes * 60_000)
+const steps = [1 / 6, 1 / 2, 1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080].map((minutes) => minutes * 60_000)
 
 /** Round moments within a span, at most `most` of them, in the zone of the browser. */
 export function ticksOf(span: Span, most = 6): number[] {

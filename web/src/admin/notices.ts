@@ -23,7 +23,8 @@ export function gist(n: Notice): string {
   if (m === null || m === undefined) return ''
   if (typeof m !== 'object') return String(m)
   if (n.event === 'note_tree' && 'version' in m) return `v${String(m.version)} ${Array.isArray(m.sections) ? m.sections.join(', ') : ''}`
-  if (n.event === 'audit') return `${String(m.action)} ${stringify({ ...m, action: undefined }, 0).replace(/^{}$/, '')}`
+  if (n.event === 'audit') return Object.values(m).map((v) => (typeof v === 'object' ? stringify(v, 0).replace(/["[\]{}]/g, ' ') : String(v))).join(' ')
+  if (n.event === 'online_notice' || n.event === 'offline_notice') return String(m.reason ?? '')
   const text = [m.title, m.body].filter((v) => typeof v === 'string' && v !== '').join(' · ')
   return text || stringify(m, 0).slice(0, 200)
 }

@@ -1,4 +1,4 @@
-import { shallowRef } from 'vue'
+import { shallowRef, type ShallowRef } from 'vue'
 import { api, serverNow, type Tree } from './api'
 import { differences, type Difference } from './diff'
 import { useLoad } from './load'
@@ -11,7 +11,7 @@ export interface Version {
 }
 
 const kept = 100
-const seen = new Map<string, ReturnType<typeof shallowRef<Version[]>>>()
+const seen = new Map<string, ShallowRef<Version[]>>()
 
 /** The names of the sections, in the order of the protocol. */
 export const sectionNames = ['conferenceStatus', 'conferenceInfo', 'topicInfo', 'countersignData', 'timer', 'sameScreen', 'headData', 'signInData']
@@ -32,9 +32,9 @@ export function useTree(id: string) {
   seen.set(id, versions)
   const load = useLoad(async (signal, old: Tree | undefined) => {
     const tree = (await api.tree(id, old?.version, signal)) ?? old!
-    const last = versions.value!.at(-1)
-    if (!last || tree.version > last.version) versions.value = [...versions.value!, { version: tree.version, seenAt: serverNow(), tree }].slice(-kept)
+    const last = versions.value.at(-1)
+    if (!last || tree.version > last.version) versions.value = [...versions.value, { version: tree.version, seenAt: serverNow(), tree }].slice(-kept)
     return tree
   }, { every: 2000 })
-  return { load, versions: versions as Readonly<{ value: Version[] }> }
+  return { load, versions }
 }

@@ -12,6 +12,7 @@ const zh: typeof en = {
   actions: '操作',
   page: '第 {n} 页',
   entries: '{n} 项',
+  stale: { title: '此部分无法加载', text: '服务器没有响应，或在页面打开期间已更新。', again: '重新加载页面' },
   withoutLogin: '无需登录',
   place: { overview: '概览', notices: '通知日志', conferences: '会议', people: '人员', attendance: '考勤', webhooks: '回调', nodes: '节点' },
   role: { viewer: '只读', backend: '后端', admin: '管理员' },
@@ -81,8 +82,8 @@ const zh: typeof en = {
   notices: {
     hint: '发送给人员的全部内容、上下线通知以及操作记录。', pause: '实时 – 暂停', resume: '已暂停 – 继续', export: '导出 CSV', none: '没有符合条件的记录。', searching: '正在查找…',
     goOn: '尚未找到。点击“更早”继续查找。', pages: '日志翻页', shown: '{n} 条', newest: '最新', newer: '较新', older: '更早', news: '新增 {n} 条',
-    sender: '发送者', to: '接收者', message: '消息', sent: '送达 / 应达', sentHint: '已送达人数 / 应送达人数', acked: '确认', read: '已读', detail: '通知详情', actor: '操作者', reach: '触达',
-    reachText: '应达 {audience}，送达 {sent}，确认 {acked}，已读 {read}', online: '当时在线', id: '编号', deliveries: '送达情况', noDeliveries: '此记录没有送达明细。',
+    sender: '发送者', to: '接收者', message: '消息', sent: '送达', sentHint: '已送达人数 / 应送达人数', acked: '确认', read: '已读', detail: '通知详情', actor: '操作者', reach: '触达',
+    reachText: '应达 {audience}，送达 {sent}，确认 {acked}，已读 {read}', online: '当时在线', planned: '计划发送', id: '编号', deliveries: '送达情况', noDeliveries: '此记录没有送达明细。',
     recall: '撤回', recallTitle: '撤回此通知？', recallText: '通知将从全部接收者（{n} 人）的收件箱中消失，正在显示它的客户端会收到撤回指令。已经读过的人仍然读过。此操作无法撤销。', recalled: '通知已撤回。',
   },
   conferences: { hint: '按会议 ID 排序，并显示在线人数。', search: '搜索 ID 或名称', none: '还没有登记或进入过的会议。', noMatch: '没有符合条件的会议。', id: '会议 ID', title: '名称', online: '在线', created: '创建时间', updated: '更新时间', endedAt: '结束时间' },
@@ -111,7 +112,7 @@ const zh: typeof en = {
     did: { start: '计时已开始。', pause: '计时已暂停。', resume: '计时已继续。', extend: '计时已延长。', reset: '计时已重置。' },
   },
   people: { hint: '谁在线，以及某人经历了什么。', id: '用户 ID', find: '查看', online: '当前在线', where: '所在会议', nowhere: '未进入会议', said: '发给此人的通知', parts: '人员的各部分', line: '时间线', presence: '在线状态', inbox: '收件箱', offline: '未在任何地方连接。' },
-  line: { ask: '查询', all: '全部', hint: '不填时间则为最近 24 小时。指定会议时还会显示当时推送的会议树。', none: '这段时间内没有此人的记录。', notice: '通知', original: '服务器原文' },
+  line: { ask: '查询', all: '全部', hint: '不填时间则为最近 24 小时。指定会议时还会显示当时推送的会议树。', none: '这段时间内没有此人的记录。', notice: '通知', original: '显示服务器原文（英文）' },
   moment: {
     session_opened: '建立连接', session_closed: '会话关闭', state_online: '在线', state_reconnecting: '重连中（宽限期内）', state_offline: '离线', tree_pushed: '推送会议树版本 {version}', note: '说明',
     notice_sent: '已发送给此人：{event}', notice_queued: '等待送达：{event}', notice_acked: '已确认：{event}', notice_read: '已读：{event}', notice_unreached: '未送达：{event}', notice_expired: '已过期：{event}', notice_recalled: '已撤回：{event}',
@@ -121,7 +122,7 @@ const zh: typeof en = {
   },
   inbox: { hint: '收件箱现状；在此查看不会标记为已读。', unread: '未读 {n} 条。', none: '收件箱为空。', expires: '过期时间', requireAck: '需确认' },
   attendance: {
-    hint: '根据会话记录统计何人何时在场。多个设备合并为一段。', of: '会议 {id} 的考勤', pick: '选择会议', show: '查看', choose: '请选择会议以查看考勤。', export: '导出 CSV', none: '没有人到场，也没有成员名单。', nobody: '还没有人到场。',
+    hint: '根据会话记录统计何人何时在场。多个设备合并为一段。', of: '会议 {id} 的考勤', show: '查看', choose: '请选择会议以查看考勤。', export: '导出 CSV', none: '没有人到场，也没有成员名单。', nobody: '还没有人到场。',
     chart: '在场时段', came: '{all} 人中 {came} 人到场', find: '查找人员', picture: '{from} 至 {to} 期间 {people} 人的在场时段；下方表格列出全部数据', still: '仍在场', wasThere: '曾在场', wasLost: '中断或被移出', signed: '签到', stays: '在场时段', total: '合计', never: '未到场',
   },
   past: { title: '某一时刻的在场情况', slide: '拖动选择时刻', moment: '时刻', clear: '关闭', at: '{moment} 在场：', hint: '点击图表、拖动滑块或输入时间。' },
