@@ -23,24 +23,28 @@ test('the first visit of /room', async ({ browser, contextOptions, baseURL }) =>
     await cdp.send('Emulation.setCPUThrottlingRate', { rate: slowdown })
     let bytes = 0
     cdp.on('Network.loadingFinished', (e) => { bytes += e.encodedDataLength })
-    // Interactive is when the button can be seen and no task has kept the page busy for longer than 50 ms since.
+    // Interactive is when the button can be seen and no task keeps the page busy for longer than 50 ms any more.
     await page.addInitScript(() => {
-      const w = window as unknown as { busyUntil: number }
-      w.busyUntil = 0
+      const seen = { shown: 0, busyUntil: 0 }
+      Object.assign(window, { seen })
       new PerformanceObserver((list) => {
-        for (const task of list.getEntries()) w.busyUntil = Math.max(w.busyUntil, task.startTime + task.duration)
+        for (const task of list.getEntries()) seen.busyUntil = Math.max(seen.busyUntil, task.startTime + task.duration)
       }).observe({ type: 'longtask', buffered: true })
+      const look = () => {
+        if (document.querySelector('button[type=submit]')) seen.shown = performance.now()
+        else requestAnimationFrame(look)
+      }
+      look()
     })
     await page.goto('/room', { waitUntil: 'networkidle' })
     const enter = page.getByRole('button', { name: speaker('room', 'en')('arrive.enter') })
     await expect(enter).toBeEnabled()
-    const shown = await page.evaluate(() => performance.getEntriesByName('rollcall:ready')[0]?.startTime ?? Number.NaN)
-    const busyUntil = await page.evaluate(() => (window as unknown as { busyUntil: number }).busyUntil)
+    const { shown, busyUntil } = await page.evaluate(() => (window as unknown as { seen: { shown: number; busyUntil: number } }).seen)
+    expect(shown).toBeGreaterThan(0)
     weights.push(bytes)
     times.push(Math.max(shown, busyUntil))
     await context.close()
   }
-  expect(Math.max(...times), 'no time was measured').toBeGreaterThan(0)
   console.log(`seen: a first visit of /room loads ${Math.ceil(median(weights) / 1024)} KiB and is interactive after ${Math.round(median(times))} ms`
     + ` (median of ${visits}; 1.6 Mbit/s, 150 ms, a processor ${slowdown} times slower)`)
   expect(median(weights)).toBeLessThan(mostBytes)
