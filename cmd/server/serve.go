@@ -113,6 +113,8 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 	p := &program{config: c, log: log, registry: prometheus.NewRegistry(), hall: socket.NewHall(log)}
 	// Every name on /metrics begins with rollcall_, those of the runtime too.
 	prometheus.WrapRegistererWithPrefix("rollcall_", p.registry).MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_build_info", Help: "Always 1; the labels say which version this is and what the node is called.",
+		ConstLabels: prometheus.Labels{"version": version, "node": c.Node.ID}}, func() float64 { return 1 }))
 	p.net = rescue.New(log, p.registry)
 	if p.db, err = openStore(ctx, c); err != nil {
 		return nil, err
@@ -126,6 +128,7 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 			DialTimeout: c.Redis.Timeout, ReadTimeout: c.Redis.Timeout, WriteTimeout: c.Redis.Timeout, MaxRetries: -1, ContextTimeoutEnabled: true})
 	}
 	p.health = newHealth(p.db, p.redis, p.draining.Load, p.net, log)
+	p.health.register(p.registry)
 	if err := errors.Join(p.fitLocks(), p.facts()); err != nil {
 		return nil, errors.Join(err, p.db.Close())
 	}
