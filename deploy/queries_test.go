@@ -80,12 +80,6 @@ var opened = regexp.MustCompile(`rollcall is open.* metrics=(\S+)`)
 // served starts a server and returns what its /metrics has.
 func served(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "server")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/server")
-	build.Dir = ".."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the server: %v\n%s", err, out)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	server := exec.CommandContext(ctx, program, "-http.addr", "127.0.0.1:0", "-shutdown.drain", "0s")
