@@ -32,8 +32,9 @@ var floors = map[string]int{
 	"internal/rescue":    -1,
 	"internal/throttle":  -1,
 
-	"internal/config": 0,
-	"internal/store":  0,
+	"internal/config":  0,
+	"internal/store":   0,
+	"internal/tracing": 0,
 
 	"internal/auth":     1,
 	"internal/cluster":  1,
