@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -37,7 +39,14 @@ type Tracer struct {
 // New returns a Tracer. It does not try to reach the collector. Variables of OpenTelemetry are
 // honoured: OTEL_TRACES_SAMPLER, OTEL_BSP_*, OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS and their like.
 func New(ctx context.Context, c Config) (*Tracer, error) {
-	out, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(c.Endpoint), otlptracehttp.WithTimeout(deliverTimeout),
+	to, err := url.Parse(c.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read the endpoint of traces: %w", err)
+	}
+	if strings.Trim(to.Path, "/") == "" {
+		to.Path = "/v1/traces"
+	}
+	out, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(to.String()), otlptracehttp.WithTimeout(deliverTimeout),
 		// What cannot be delivered is dropped: memory is for those who are here.
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: false}))
 	if err != nil {

@@ -114,13 +114,13 @@ func TestTraces(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.Header.Get("Traceparent") }))
 	defer backend.Close()
 	s := launch(t, store.SQLite, settings{"tracing.endpoint": o.URL})
-	s.tells(backend.URL+"/pl4nted-path", "presence.online")
-	client := clienttest.Start(t).Connect(t, clienttest.Options{URL: s.base, Query: map[string]string{"userId": "pl4nted-user", "userName": "pl4nted-name", "conferenceId": "42"}})
+	s.tells(backend.URL+"/pr1vate-path", "presence.online")
+	client := clienttest.Start(t).Connect(t, clienttest.Options{URL: s.base, Query: map[string]string{"userId": "pr1vate-user", "userName": "pr1vate-name", "conferenceId": "42"}})
 	client.Wait(t, "note_tree", nil)
 
-	outer := []string{"Traceparent", "00-" + outerTrace + "-" + outerSpan + "-01", "User-Agent", "pl4nted-agent"}
-	s.must("PATCH", "/api/v1/conferences/42/tree", `{"topicInfo":{"title":"pl4nted-title"}}`, nil, outer...)
-	client.Wait(t, "note_tree", says("pl4nted-title"))
+	outer := []string{"Traceparent", "00-" + outerTrace + "-" + outerSpan + "-01", "User-Agent", "pr1vate-agent"}
+	s.must("PATCH", "/api/v1/conferences/42/tree", `{"topicInfo":{"title":"pr1vate-title"}}`, nil, outer...)
+	client.Wait(t, "note_tree", says("pr1vate-title"))
 	trace, span := unhex(t, outerTrace), unhex(t, outerSpan)
 	patch := o.within("PATCH /api/v1/conferences/:id/tree", trace, span)
 	if patch.GetKind() != traces.Span_SPAN_KIND_SERVER || !has(patch, "http.response.status_code", "200") || !has(patch, "rollcall.operation", "patch-tree") {
@@ -135,7 +135,7 @@ func TestTraces(t *testing.T) {
 		t.Errorf("the push: %v", push)
 	}
 
-	s.must("POST", "/api/v1/notices", `{"to":{"users":["pl4nted-user"]},"title":"pl4nted-notice","body":"pl4nted-body"}`, nil, outer...)
+	s.must("POST", "/api/v1/notices", `{"to":{"users":["pr1vate-user"]},"title":"pr1vate-notice","body":"pr1vate-body"}`, nil, outer...)
 	post := o.within("POST /api/v1/notices", trace, span)
 	o.within("send notice", trace, post.GetSpanId())
 
@@ -154,15 +154,15 @@ func TestTraces(t *testing.T) {
 		t.Errorf("the backend got %v for %v", traceparent, delivery)
 	}
 
-	s.call("GET", "/api/v1/users/pl4nted-user/inbox", nil, nil, outer...)
-	s.call("GET", "/pl4nted-nowhere", nil, nil, outer...)
+	s.call("GET", "/api/v1/users/pr1vate-user/inbox", nil, nil, outer...)
+	s.call("GET", "/pr1vate-nowhere", nil, nil, outer...)
 	o.within("GET", trace, span)
 	o.within("GET /api/v1/users/:id/inbox", trace, span)
 	s.call("GET", "/healthz", nil, nil, outer...)
 	s.stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if i := bytes.Index(o.raw.Bytes(), []byte("pl4nted")); i >= 0 {
+	if i := bytes.Index(o.raw.Bytes(), []byte("pr1vate")); i >= 0 {
 		t.Errorf("among the traces is %q", o.raw.Bytes()[max(0, i-60):i+20])
 	}
 	if slices.ContainsFunc(o.spans, func(s *traces.Span) bool { return strings.Contains(s.GetName(), "health") }) {
