@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build web test prove chaos bench fuzz lint fmt clean
+.PHONY: help deps run build dist web test prove chaos bench fuzz lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -23,6 +23,9 @@ web/dist/socket.io.js: web/node_modules/.package-lock.json $(shell find web/src 
 web/node_modules/.package-lock.json: web/package-lock.json
 	@echo "installing what the pages are made of"
 	@cd web && npm ci --no-progress --no-audit --no-fund --loglevel=error
+
+dist: web ## pack static binaries for Linux on amd64, arm64 and loong64 into dist/
+	@scripts/dist
 
 build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
