@@ -3,11 +3,12 @@
 #   docker build --build-arg VERSION=0.1.0 -t rollcall .
 
 FROM node:20-bookworm-slim AS web
-WORKDIR /src/web
-COPY web/package.json web/package-lock.json ./
-RUN npm ci --no-audit --no-fund
-COPY web/ ./
-RUN npm run build
+WORKDIR /src
+COPY web/package.json web/package-lock.json web/
+RUN cd web && npm ci --no-audit --no-fund
+COPY clients/js/ clients/js/
+COPY web/ web/
+RUN cd web && npm run build
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
