@@ -57,7 +57,7 @@ var floors = map[string]int{
 }
 
 // testsOnly are the packages that stand on no floor, because only tests import them.
-var testsOnly = []string{"internal", "internal/clienttest", "internal/plantest", "internal/servertest", "internal/storetest", "test/chaos", "test/docs", "test/examples", "test/pages", "test/report", "test/system"}
+var testsOnly = []string{"internal", "internal/clienttest", "internal/plantest", "internal/servertest", "internal/storetest", "test/chaos", "test/docs", "test/examples", "test/pages", "test/report", "test/sdk", "test/system"}
 
 // pkg is what go list says of a package. Imports are those of its code, without its tests.
 type pkg struct {
