@@ -34,6 +34,7 @@ test: deps lint ## check everything: lint, then all tests against real servers a
 	scripts/services run scripts/tests -race -timeout 40m $$(go list ./... | grep -v /test/chaos)
 	scripts/tests -race -timeout 20m ./test/chaos # by itself: it breaks what it has itself, and takes the whole machine
 	cd bench && go test -race ./...
+	cd web && npm test --silent
 	cd deploy && go test ./...
 
 prove: deps ## run the long proofs: load, crashes, lost networks
@@ -63,4 +64,4 @@ fmt: ## format all Go files
 	gofmt -w .
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist test/clients/node_modules test/pages/node_modules bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets
+	rm -rf bin dist test/clients/node_modules test/pages/node_modules clients/js/node_modules clients/js/dist clients/js/build bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets
