@@ -37,6 +37,11 @@ func TestProxies(t *testing.T) {
 				}
 			}
 			c.areOneRoom("before")
+			for _, path := range []string{"/room", "/admin", "/assets/rollcall.svg", "/docs", "/metrics"} {
+				if status, _ := c.call("GET", path, nil, nil); status != 200 {
+					t.Errorf("%s: status %d", path, status)
+				}
+			}
 			both := a.metric("rollcall_sockets") > 0 && b.metric("rollcall_sockets") > 0
 			if !both {
 				t.Errorf("all sockets are on one node")
