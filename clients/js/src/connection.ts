@@ -10,10 +10,15 @@ const ATTEMPT_MS = 30_000
 /** How long a server that said when it will close may be late. */
 const DRAIN_LATE_MS = 500
 
-/** States in which there is a connection. */
-export const up: ReadonlySet<ConnectionState> = new Set(['online', 'draining'])
-/** Ends that only connect() overcomes. */
-export const finished: ReadonlySet<ConnectionState> = new Set(['refused', 'ended'])
+/** Reports whether the server can be asked in this state. */
+export function isUp(state: ConnectionState): boolean {
+  return state === 'online' || state === 'draining'
+}
+
+/** Reports whether only connect() leads out of this state. */
+export function isFinal(state: ConnectionState): boolean {
+  return state === 'refused' || state === 'ended'
+}
 
 /** What a line tells whoever made it. */
 export interface LineEvents {
@@ -59,7 +64,7 @@ export class Line {
     private readonly events: LineEvents,
     before?: Connection,
   ) {
-    if (before && finished.has(before.state)) this.connection = before
+    if (before && isFinal(before.state)) this.connection = before
     else this.wasOnline = before !== undefined && before.state !== 'connecting'
     this.longest = options.maxRetryDelay ?? 5000
     const settings = {
@@ -83,7 +88,7 @@ export class Line {
   /** Connects, also again after an end. */
   open(): void {
     const { state } = this.connection
-    if (state !== 'idle' && !finished.has(state)) return
+    if (state !== 'idle' && !isFinal(state)) return
     if (state !== 'idle') this.wasOnline = false
     this.failures = 0
     this.set(this.wasOnline ? 'reconnecting' : 'connecting')
@@ -126,7 +131,7 @@ export class Line {
   }
 
   private listen(): void {
-    this.socket.on('connect', () => this.up())
+    this.socket.on('connect', () => this.connected())
     this.socket.on('connect_error', (error: Error & { data?: { code?: string; detail?: string } }) => {
       if (error.data?.code) this.end('refused', { code: error.data.code, message: error.message, ...(error.data.detail ? { detail: error.data.detail } : {}) })
       else this.lost()
@@ -169,7 +174,7 @@ export class Line {
     this.socket.connect()
   }
 
-  private up(): void {
+  private connected(): void {
     clearTimeout(this.timer)
     this.returnAt = 0
     this.onlineSince = Date.now()
@@ -191,7 +196,7 @@ export class Line {
   private lost(): void {
     if (!this.trying) return
     // A connection that was cut at once is no better than none: the pauses go on growing.
-    if (up.has(this.connection.state) && Date.now() - this.onlineSince > this.longest) this.failures = 0
+    if (isUp(this.connection.state) && Date.now() - this.onlineSince > this.longest) this.failures = 0
     const wait = this.returnAt > 0 ? Math.max(0, this.returnAt - Date.now()) : retryDelay(this.failures++, this.longest)
     this.rest()
     this.set(this.wasOnline ? 'reconnecting' : 'connecting', Date.now() + wait)

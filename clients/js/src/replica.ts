@@ -2,6 +2,8 @@
 const WAITING = 200
 /** How often the whole is read in a row when it is older than what was already heard of. */
 const READINGS = 5
+/** After how many hints in a row that name an older version the server is believed to have gone back. */
+const PATIENT_HINTS = 3
 
 export interface ReplicaRules<Whole, Step> {
   version(whole: Whole): number
@@ -18,7 +20,7 @@ export interface ReplicaRules<Whole, Step> {
 }
 
 /**
- * A copy of something that lives on the server and has a version. It comes whole or in steps. Its version never goes back; what is missing for a step is
+ * A copy of something that lives on the server and has a version. It comes whole or in steps. Its version does not go back; what is missing for a step is
  * found by reading the whole again, with the steps that come meanwhile applied after it.
  */
 export class Replica<Whole, Step> {
@@ -27,7 +29,10 @@ export class Replica<Whole, Step> {
   private reading = false
   /** Counts the resets: what was asked for before one is not for after it. */
   private life = 0
+  /** How many hints in a row named an older version. */
   private behind = 0
+  /** The server has gone back, and the next whole one counts, whatever its version. */
+  private setBack = false
 
   constructor(
     private value: Whole | null,
@@ -41,6 +46,7 @@ export class Replica<Whole, Step> {
     this.wanted = -1
     this.reading = false
     this.behind = 0
+    this.setBack = false
     this.set(null)
   }
 
@@ -50,7 +56,9 @@ export class Replica<Whole, Step> {
   }
 
   whole(whole: Whole): void {
-    if (this.rules.version(whole) >= this.version()) this.set(this.rules.take(this.value, whole))
+    if (this.rules.version(whole) < this.version() && !this.setBack) return
+    this.setBack = false
+    this.set(this.rules.take(this.value, whole))
   }
 
   step(step: Step): void {
@@ -62,9 +70,16 @@ export class Replica<Whole, Step> {
 
   /** The server has this version: whatever led to it was lost if it is still not here after a while. */
   hint(version: number, patience: number): void {
-    // Versions only rise, but for a database that was restored from a backup. One older answer may come from a server that is late.
-    this.behind = version < this.version() ? this.behind + 1 : 0
-    if (this.behind >= 3) return this.reset(), void this.heal()
+    // Versions only rise, but for a database that was restored from a backup. One older answer may come from a server that is late, and 0 from one that
+    // does not know yet.
+    this.behind = version > 0 && version < this.version() ? this.behind + 1 : 0
+    if (this.behind >= PATIENT_HINTS) {
+      this.behind = 0
+      this.waiting = []
+      this.wanted = -1
+      this.setBack = true
+      return void this.heal()
+    }
     if (this.value !== null && version <= this.version()) return
     const life = this.life
     setTimeout(() => {

@@ -1,12 +1,14 @@
 import { Clock } from './clock.js'
-import { Line, up } from './connection.js'
+import { isUp, Line } from './connection.js'
 import { Emitter } from './emitter.js'
 import { isObject } from './json.js'
 import { Mailbox } from './mailbox.js'
 import type { Meeting } from './meeting.js'
 import { Room } from './room.js'
 import { firstSnapshot, Store } from './store.js'
-import type { Category, ChatMessage, Coming, DirectMessage, Going, InboxItem, Json, MeetingEvents, MeetingOptions, Notice, Page, Roster, Snapshot, Tree, Unread, User, Welcome } from './types.js'
+import type {
+  Category, ChatMessage, Coming, DirectMessage, Going, InboxItem, Json, MeetingEvents, MeetingOptions, Notice, Page, Roster, Snapshot, Tree, Unread, User, Welcome,
+} from './types.js'
 import type { Pong, PresenceDiff, PushMessage, TreePatch } from './wire.js'
 
 /** How often the server is asked for its clock and versions, within a fifth. */
@@ -169,7 +171,7 @@ export class Seat implements Meeting {
     } catch {
       // Without a connection the next one begins anew, and without an answer the next ping may have one.
     }
-    if (up.has(this.snapshot.connection.state)) this.schedulePing(PING_MS)
+    if (isUp(this.snapshot.connection.state)) this.schedulePing(PING_MS)
   }
 
   private enter(place: string): void {

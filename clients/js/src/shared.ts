@@ -1,4 +1,4 @@
-import { finished, up } from './connection.js'
+import { isFinal, isUp } from './connection.js'
 import { Emitter } from './emitter.js'
 import { RollcallError } from './errors.js'
 import { keep } from './json.js'
@@ -137,7 +137,7 @@ export class SharedSeat implements Meeting {
         if (!this.closed) this.emitter.emit(event, ...(args as Parameters<MeetingEvents[typeof event]>))
       })
     }
-    if (!before || !finished.has(before.connection.state)) seat.connect()
+    if (!before || !isFinal(before.connection.state)) seat.connect()
     this.mirror = seat.snapshot
     this.post({ kind: 'lead', snapshot: this.mirror })
     this.fail('the tab with the socket was closed')
@@ -235,7 +235,7 @@ export class SharedSeat implements Meeting {
   }
 
   private request(method: Call, args: unknown[]): Promise<unknown> {
-    if (!up.has(this.snapshot.connection.state)) return Promise.reject(new RollcallError('offline', 'there is no connection'))
+    if (!isUp(this.snapshot.connection.state)) return Promise.reject(new RollcallError('offline', 'there is no connection'))
     const id = ++this.calls
     let timer: ReturnType<typeof setTimeout> | undefined
     const answer = new Promise((resolve, reject) => {

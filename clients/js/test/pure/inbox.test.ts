@@ -4,7 +4,8 @@ import { addNotice, emptyInbox, markAcknowledged, markRead, mergePush, recallNot
 import type { Category, Inbox, InboxItem, Notice } from '../../src/types.js'
 
 function notice(id: string, category: Category = 'system'): Notice {
-  return { id, event: 'notice', category, conferenceId: '', senderId: '', senderName: '', title: id, body: '', data: null, requireAck: false, createdAt: 1, expiresAt: null }
+  const said = { conferenceId: '', senderId: '', senderName: '', body: '', data: null, requireAck: false, createdAt: 1, expiresAt: null }
+  return { ...said, id, event: 'notice', category, title: id }
 }
 
 const item = (id: string, read = false, category: Category = 'system'): InboxItem => ({ ...notice(id, category), read })

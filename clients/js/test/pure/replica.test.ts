@@ -118,13 +118,18 @@ test('a hint finds what nothing came after, and a server that was set back is fo
   c.add(1)
   c.replica.hint(1, 0)
   await arrives(c, 1)
-  c.now = { version: 0, sum: -1 }
-  for (let i = 0; i < 2; i++) c.replica.hint(0, 0)
+  c.replica.step(c.add(10))
+  c.now = { version: 1, sum: -1 }
+  c.replica.hint(0, 0) // it does not know
+  for (let i = 0; i < 2; i++) c.replica.hint(1, 0)
   await settled()
-  assert.deepEqual(c.value, { version: 1, sum: 1 }, 'one or two may come from a server that is late')
-  c.replica.hint(0, 0)
-  await arrives(c, 0)
+  assert.deepEqual(c.value, { version: 2, sum: 11 }, 'one or two may come from a server that is late')
+  c.replica.hint(1, 0)
+  await arrives(c, 1)
   assert.deepEqual(c.value, c.now)
+  assert.equal(c.shown.includes(null), false, 'it was never without')
+  c.replica.whole({ version: 0, sum: 0 })
+  assert.deepEqual(c.value, c.now, 'and does not go back again')
 })
 
 test('after a reset nothing of before arrives', async () => {

@@ -57,8 +57,8 @@ test('a diff that does not follow is not applied', () => {
 
 test('a large room has numbers only, and is read when it is told of each again', () => {
   const known = diffRoster({ roster: roster(user('anna')), stale: false }, { conferenceId: '42', from: 17, rosterVersion: 18, version: 30, online: 500 })
-  assert.deepEqual(known && { ...known.roster, users: known.roster.users.length }, { conferenceId: '42', rosterVersion: 18, version: 30, online: 500, expected: 1, excused: 0, users: 1, more: true })
   assert.ok(known)
+  assert.deepEqual(known.roster, { ...roster(user('anna')), rosterVersion: 18, version: 30, online: 500, more: true })
   assert.equal(diffRoster(known, diff({ from: 18, rosterVersion: 19 })), null, 'the users are old')
 })
 
@@ -79,7 +79,8 @@ test('a roster is read by pages of one version', async () => {
     return Promise.resolve(pages.shift() as RosterPage)
   })
   assert.deepEqual(asked, ['', 'a', '', 'b', 'c'])
-  assert.deepEqual(known, { stale: false, roster: { conferenceId: '42', rosterVersion: 9, version: 11, online: 3, expected: 2, excused: 1, users: [user('anna'), user('ben'), user('carl')], more: false } })
+  const numbers = { conferenceId: '42', rosterVersion: 9, version: 11, online: 3, expected: 2, excused: 1 }
+  assert.deepEqual(known, { stale: false, roster: { ...numbers, users: [user('anna'), user('ben'), user('carl')], more: false } })
 })
 
 test('a reading ends with enough users, and with people who come and go too fast', async () => {
