@@ -41,6 +41,7 @@ export default {
   invite: { button: 'Invite', copied: 'Link copied', title: 'Invite somebody', text: 'Whoever opens this link can join the conference:' },
   connection: {
     label: 'Connection: ',
+    banner: 'About the connection',
     idle: 'Connecting',
     connecting: 'Connecting',
     online: 'Online',
@@ -52,6 +53,7 @@ export default {
   },
   banner: {
     lost: 'The connection was lost at {time}. What you see may be out of date.',
+    noAnswer: 'The server does not answer yet.',
     tryingNow: 'Trying now…',
     nextTry: 'Next try in {seconds} s.',
     draining: 'The server is being replaced.',
@@ -155,6 +157,7 @@ export default {
   },
   notice: { direct: 'Message from {name}', todo: 'Task from {name}', untitled: 'Notice' },
   ack: {
+    name: 'Notices to acknowledge',
     title: 'Please acknowledge | Please acknowledge | Please acknowledge ({n})',
     button: 'Acknowledge',
     later: 'Later',
@@ -176,8 +179,8 @@ export default {
   field: {
     title: 'Title', name: 'Name', topic: 'Topic', subject: 'Subject', content: 'Content', description: 'Description', summary: 'Summary', text: 'Text', body: 'Text',
     status: 'Status', state: 'State', type: 'Type', url: 'Address', link: 'Link', total: 'Total', count: 'Count', number: 'Number', signed: 'Signed', unsigned: 'Not signed',
-    signedNumber: 'Number signed', percent: 'Share', percentage: 'Share', rate: 'Rate', progress: 'Progress', agree: 'For', against: 'Against', abstain: 'Abstained',
+    signedNumber: 'Number signed', percent: 'Percentage', percentage: 'Percentage', rate: 'Rate', progress: 'Progress', agree: 'For', against: 'Against', abstain: 'Abstained',
     result: 'Result', speaker: 'Speaker', host: 'Host', room: 'Room', place: 'Place', time: 'Time', date: 'Date', startAt: 'Begins', endAt: 'Ends', startTime: 'Begins', endTime: 'Ends',
-    at: 'Time', userId: 'User', userName: 'Name', deadline: 'Deadline', attachments: 'Attachments', documents: 'Documents', agenda: 'Agenda', items: 'Items', note: 'Note', isShare: 'Sharing',
+    at: 'Time', userId: 'User', userName: 'Name', deadline: 'Deadline', attachments: 'Attachments', documents: 'Documents', agenda: 'Agenda', items: 'Items', note: 'Note', isShare: 'Sharing', options: 'Options', done: 'Done',
   },
 }

@@ -40,6 +40,7 @@ export default {
   invite: { button: '邀请', copied: '链接已复制', title: '邀请他人', text: '打开以下链接即可加入会议：' },
   connection: {
     label: '连接状态：',
+    banner: '连接提示',
     idle: '连接中',
     connecting: '连接中',
     online: '在线',
@@ -51,6 +52,7 @@ export default {
   },
   banner: {
     lost: '连接于 {time} 中断，当前内容可能不是最新的。',
+    noAnswer: '服务器暂时没有响应。',
     tryingNow: '正在重新连接…',
     nextTry: '{seconds} 秒后重试。',
     draining: '服务器正在更换。',
@@ -154,6 +156,7 @@ export default {
   },
   notice: { direct: '来自 {name} 的私信', todo: '来自 {name} 的待办', untitled: '通知' },
   ack: {
+    name: '待确认的通知',
     title: '请确认 | 请确认 | 请确认（{n}）',
     button: '确认知悉',
     later: '稍后',
@@ -177,6 +180,6 @@ export default {
     status: '状态', state: '状态', type: '类型', url: '地址', link: '链接', total: '总数', count: '数量', number: '编号', signed: '已签', unsigned: '未签',
     signedNumber: '已签人数', percent: '占比', percentage: '占比', rate: '比率', progress: '进度', agree: '同意', against: '反对', abstain: '弃权',
     result: '结果', speaker: '发言人', host: '主持人', room: '会议室', place: '地点', time: '时间', date: '日期', startAt: '开始', endAt: '结束', startTime: '开始', endTime: '结束',
-    at: '时间', userId: '用户', userName: '姓名', deadline: '截止时间', attachments: '附件', documents: '文件', agenda: '议程', items: '事项', note: '备注', isShare: '同屏',
+    at: '时间', userId: '用户', userName: '姓名', deadline: '截止时间', attachments: '附件', documents: '文件', agenda: '议程', items: '事项', note: '备注', isShare: '同屏', options: '选项', done: '已完成',
   },
 }
