@@ -117,15 +117,23 @@ func (h *House) State(ctx context.Context, conferenceID string) (presence.Roster
 	return h.Presence.Roster(ctx, conferenceID, h.DetailMax)
 }
 
-// Page returns a page of the roster as clients see it.
-func (h *House) Page(ctx context.Context, conferenceID, cursor string, limit int) (items json.RawMessage, next string, version int64, err error) {
-	entries, next, version, err := h.Presence.Page(ctx, conferenceID, cursor, limit)
+// Page is a part of a roster as clients see it, with the numbers of all of it, of one moment.
+type Page struct {
+	Tree, Roster              int64 // versions
+	Online, Expected, Excused int
+	Items                     json.RawMessage // users
+	Next                      string          // cursor of the next page, "" if there is none
+}
+
+// Page returns a page of the roster.
+func (h *House) Page(ctx context.Context, conferenceID, cursor string, limit int) (Page, error) {
+	r, next, err := h.Presence.Page(ctx, conferenceID, cursor, limit)
 	if err != nil {
-		return nil, "", 0, err
+		return Page{}, err
 	}
-	items, err = json.Marshal(allToWire(entries))
+	items, err := json.Marshal(allToWire(r.Users))
 	if err != nil {
-		return nil, "", 0, fmt.Errorf("encode roster page: %w", err)
+		return Page{}, fmt.Errorf("encode roster page: %w", err)
 	}
-	return items, next, version, nil
+	return Page{r.Versions.Tree, r.Versions.Roster, r.Online, r.Expected, r.Excused, items, next}, nil
 }

@@ -43,8 +43,8 @@ func FuzzCursor(f *testing.F) {
 				return ids, next, err
 			}},
 			{7, func(cursor string) (ids []string, next string, err error) {
-				items, next, _, err := n.Page(t.Context(), "c", cursor, 2)
-				for _, e := range items {
+				r, next, err := n.Page(t.Context(), "c", cursor, 2)
+				for _, e := range r.Users {
 					ids = append(ids, e.UserID)
 				}
 				return ids, next, err

@@ -59,23 +59,34 @@ func (p *Presence) Roster(ctx context.Context, conf string, limit int) (r Roster
 // RosterOf is Roster for who has read the versions in the snapshot or transaction of ctx.
 func (p *Presence) RosterOf(ctx context.Context, conf string, limit int, v Versions) (r Roster, err error) {
 	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		r.Versions = v
-		online, err := countOnline(tx, []string{conf})
-		if err != nil {
-			return err
-		}
-		r.Online = online[conf]
-		if r.Expected, r.Excused, err = countMembers(tx, conf); err != nil {
-			return err
-		}
-		page, err := listing{conf: conf, limit: limit}.read(tx)
-		r.Users, r.More = page.entries, page.more
+		r, _, err = rosterOf(tx, listing{conf: conf, limit: limit}, v)
 		return err
 	})
 	if err != nil {
 		return Roster{}, fmt.Errorf("read roster: %w", err)
 	}
 	return r, nil
+}
+
+// rosterOf reads a part of a roster with the numbers of all of it, and returns where the next part begins.
+func rosterOf(tx *gorm.DB, part listing, v Versions) (r Roster, next string, err error) {
+	r.Versions = v
+	online, err := countOnline(tx, []string{part.conf})
+	if err != nil {
+		return Roster{}, "", err
+	}
+	r.Online = online[part.conf]
+	if r.Expected, r.Excused, err = countMembers(tx, part.conf); err != nil {
+		return Roster{}, "", err
+	}
+	page, err := part.read(tx)
+	if err != nil {
+		return Roster{}, "", err
+	}
+	if r.Users, r.More = page.entries, page.more; r.More {
+		next = page.last.cursor()
+	}
+	return r, next, nil
 }
 
 // Present returns everybody online or reconnecting in a conference, in the order of Roster. It is meant for rooms
@@ -92,30 +103,26 @@ func (p *Presence) Present(ctx context.Context, conf string) (entries []Entry, e
 	return entries, nil
 }
 
-// Page returns users in the order of Roster, from cursor on ("" is the start), the cursor of the next page, ""
-// when there is none, and the roster version they are of. limit 0 is 50. A cursor that this method did not make
-// is a fault Invalid "bad_cursor". It joins the snapshot or transaction of ctx.
-func (p *Presence) Page(ctx context.Context, conf, cursor string, limit int) (items []Entry, next string, version int64, err error) {
+// Page returns the numbers of a conference and its users from cursor on ("" is the start) in the order of Roster, all
+// of one moment, and the cursor of the next page, "" when there is none. limit 0 is 50. A cursor that this method did
+// not make is a fault Invalid "bad_cursor". It joins the snapshot or transaction of ctx.
+func (p *Presence) Page(ctx context.Context, conf, cursor string, limit int) (r Roster, next string, err error) {
 	from, err := parseCursor(cursor)
 	if err != nil {
-		return nil, "", 0, err
+		return Roster{}, "", err
 	}
 	err = p.cfg.DB.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
 		v, err := ReadVersions(tx, conf)
 		if err != nil {
 			return err
 		}
-		page, err := listing{conf: conf, from: from, limit: pageSize(limit)}.read(tx)
-		items, version = page.entries, v.Roster
-		if page.more {
-			next = page.last.cursor()
-		}
+		r, next, err = rosterOf(tx, listing{conf: conf, from: from, limit: pageSize(limit)}, v)
 		return err
 	})
 	if err != nil {
-		return nil, "", 0, fmt.Errorf("read page of roster: %w", err)
+		return Roster{}, "", fmt.Errorf("read page of roster: %w", err)
 	}
-	return items, next, version, nil
+	return r, next, nil
 }
 
 func countMembers(tx *gorm.DB, conf string) (expected, excused int, err error) {

@@ -82,19 +82,26 @@ func TestRoster(t *testing.T) {
 	})
 }
 
-// Pages of any size give the same list, and a cursor that nobody gave out is refused.
+// Pages of any size give the same list, each with the numbers of all, and a cursor that nobody gave out is refused.
 func TestPages(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		n := start(t, db, func(p *Presence) { p.cfg.Grace = time.Minute })
 		want := n.hall(t)
+		all, err := n.Roster(t.Context(), "c", 100)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for size := 1; size <= 8; size++ {
 			var pages []Entry
 			for cursor := ""; ; {
-				items, next, version, err := n.Page(t.Context(), "c", cursor, size)
-				if err != nil || version != n.versions(t).Roster || len(items) > size {
-					t.Fatalf("page of %d: %d items, version %d, %v", size, len(items), version, err)
+				r, next, err := n.Page(t.Context(), "c", cursor, size)
+				if err != nil || r.Versions != n.versions(t) || len(r.Users) > size || r.More != (next != "") {
+					t.Fatalf("page of %d: %d items, versions %v, more %v, next %q, %v", size, len(r.Users), r.Versions, r.More, next, err)
 				}
-				pages = append(pages, items...)
+				if r.Online != all.Online || r.Expected != all.Expected || r.Excused != all.Excused {
+					t.Errorf("page of %d says %d online, %d expected, %d excused; the roster says %d, %d, %d", size, r.Online, r.Expected, r.Excused, all.Online, all.Expected, all.Excused)
+				}
+				pages = append(pages, r.Users...)
 				if cursor = next; cursor == "" {
 					break
 				}
@@ -104,7 +111,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 		for _, bad := range []string{"x", "!", "bnVsbA", "e30"} {
-			if _, _, _, err := n.Page(t.Context(), "c", bad, 1); fault.Of(err) == nil || fault.Of(err).Code != "bad_cursor" {
+			if _, _, err := n.Page(t.Context(), "c", bad, 1); fault.Of(err) == nil || fault.Of(err).Code != "bad_cursor" {
 				t.Errorf("cursor %q: %v", bad, err)
 			}
 		}

@@ -115,11 +115,14 @@ func (s *seat) onRoster(arg json.RawMessage) (answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), eventTimeout)
 	defer cancel()
-	items, next, version, err := s.door.house.Page(ctx, place, in.Cursor, in.Limit)
+	p, err := s.door.house.Page(ctx, place, in.Cursor, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return answer{"rosterVersion": version, "items": items, "next": nullable(next)}, nil
+	return answer{
+		"version": p.Tree, "rosterVersion": p.Roster, "online": p.Online, "expected": p.Expected, "excused": p.Excused,
+		"items": p.Items, "next": nullable(p.Next),
+	}, nil
 }
 
 func nullable(s string) any {

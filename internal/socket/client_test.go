@@ -36,6 +36,8 @@ type answered struct {
 	SignedAt      int64
 	text          string
 	RosterVersion int64
+
+	Version, Online, Expected, Excused int64
 }
 
 // ask emits an event and returns its answer.

@@ -10,6 +10,9 @@ const ATTEMPT_MS = 30_000
 /** How long a server that said when it will close may be late. */
 const DRAIN_LATE_MS = 500
 
+/** Ends that only connect() overcomes. */
+export const finished: ReadonlySet<ConnectionState> = new Set(['refused', 'ended'])
+
 /** What a line tells whoever made it. */
 export interface LineEvents {
   /** The state is another. */
@@ -32,9 +35,8 @@ export function retryDelay(failures: number, longest: number, random = Math.rand
  * next attempt is due.
  */
 export class Line {
-  connection: Connection = { state: 'idle', since: Date.now() }
+  private connection: Connection = { state: 'idle', since: Date.now() }
   private readonly socket: Socket
-  private readonly query: Record<string, string>
   private readonly reauth: Reauth | undefined
   private readonly longest: number
   /** Counts attempts, so that what is late for one does nothing to the next. */
@@ -48,12 +50,15 @@ export class Line {
   private timer: ReturnType<typeof setTimeout> | undefined
   private kicked: string | undefined
 
+  /** The query is kept and changed by setPlace. `before` is the connection of a line whose place this one takes: what ended for good does not begin anew by that. */
   constructor(
     private readonly options: MeetingOptions,
-    query: Record<string, string>,
+    private readonly query: Record<string, string>,
     private readonly events: LineEvents,
+    before?: Connection,
   ) {
-    this.query = query
+    if (before && finished.has(before.state)) this.connection = before
+    else this.wasOnline = before !== undefined && before.state !== 'connecting'
     this.longest = options.maxRetryDelay ?? 5000
     const settings = {
       path: options.path ?? '/socket.io/',
@@ -76,10 +81,11 @@ export class Line {
 
   /** Connects, also again after an end. */
   open(): void {
-    if (!['idle', 'refused', 'ended'].includes(this.connection.state)) return
+    const { state } = this.connection
+    if (state !== 'idle' && !finished.has(state)) return
+    if (state !== 'idle') this.wasOnline = false
     this.failures = 0
-    this.wasOnline = false
-    this.set('connecting')
+    this.set(this.wasOnline ? 'reconnecting' : 'connecting')
     void this.try()
   }
 
@@ -143,10 +149,6 @@ export class Line {
     const attempt = ++this.attempt
     const current = () => attempt === this.attempt
     this.trying = true
-    this.timer = setTimeout(() => {
-      this.cut()
-      this.lost()
-    }, ATTEMPT_MS)
     let token: string | undefined
     try {
       if (this.options.token !== undefined) token = await freshToken(this.options.token)
@@ -155,6 +157,10 @@ export class Line {
       return
     }
     if (!current()) return
+    this.timer = setTimeout(() => {
+      this.cut()
+      this.lost()
+    }, ATTEMPT_MS)
     this.kicked = undefined
     this.socket.auth = token === undefined ? {} : { token }
     this.socket.connect()

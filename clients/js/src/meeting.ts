@@ -1,4 +1,5 @@
 import { Seat } from './seat.js'
+import { canShare, SharedSeat } from './shared.js'
 import type { ChatMessage, InboxItem, Json, MeetingEvents, MeetingOptions, Page, Snapshot, Tree, Unread, User, Category } from './types.js'
 
 /**
@@ -40,5 +41,5 @@ export interface Meeting {
 
 /** Makes a seat. */
 export function createMeeting(options: MeetingOptions): Meeting {
-  return new Seat(options)
+  return canShare(options) ? new SharedSeat(options) : new Seat(options)
 }

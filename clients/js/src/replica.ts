@@ -22,7 +22,6 @@ export interface ReplicaRules<Whole, Step> {
  * found by reading the whole again, with the steps that come meanwhile applied after it.
  */
 export class Replica<Whole, Step> {
-  value: Whole | null = null
   private waiting: Step[] = []
   private wanted = -1
   private reading = false
@@ -30,16 +29,19 @@ export class Replica<Whole, Step> {
   private life = 0
   private behind = 0
 
-  constructor(private readonly rules: ReplicaRules<Whole, Step>) {}
+  constructor(
+    private value: Whole | null,
+    private readonly rules: ReplicaRules<Whole, Step>,
+  ) {}
 
   /** What is held belongs to another place, or to none. */
-  reset(value: Whole | null = null): void {
+  reset(): void {
     this.life++
     this.waiting = []
     this.wanted = -1
     this.reading = false
     this.behind = 0
-    this.set(value)
+    this.set(null)
   }
 
   /** What is still to come changes nothing any more. */

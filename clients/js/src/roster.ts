@@ -17,12 +17,13 @@ export interface KnownRoster {
   stale: boolean
 }
 
-/** Takes a whole one: users who are as they were stay the same objects. */
-export function takeRoster(old: KnownRoster | null, whole: KnownRoster): KnownRoster {
+/** Takes a whole one: users who are as they were stay the same objects, and so does all if nothing is different. */
+export function takeRoster(old: Roster | null, whole: Roster): Roster {
   if (!old) return whole
-  const were = new Map(old.roster.users.map((user) => [user.userId, user]))
-  const users = whole.roster.users.map((user) => keep(were.get(user.userId), user))
-  return { roster: { ...whole.roster, users: keepList(old.roster.users, users) }, stale: whole.stale }
+  const were = new Map(old.users.map((user) => [user.userId, user]))
+  const users = keepList(old.users, whole.users.map((user) => keep(were.get(user.userId), user)))
+  const { users: _, ...numbers } = whole
+  return users === old.users && Object.entries(numbers).every(([key, value]) => old[key as keyof Roster] === value) ? old : { ...whole, users }
 }
 
 /**

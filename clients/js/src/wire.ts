@@ -44,3 +44,6 @@ export interface Pong {
   version: number
   rosterVersion: number
 }
+
+/** Sends an event and returns its answer, without `ok`. Fails with a RollcallError. */
+export type Ask = <T>(event: string, ...args: unknown[]) => Promise<T>
