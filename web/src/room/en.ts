@@ -38,7 +38,7 @@ export default {
     what: 'How to get a new link',
   },
   silent: { title: 'The server does not answer', text: 'It may be restarting, or you may be offline.' },
-  invite: { button: 'Invite', copied: 'Link copied', title: 'Invite somebody', text: 'Whoever opens this link can join the conference:' },
+  invite: { needsToken: 'On this server, whoever opens the link also needs a token of their own.', button: 'Invite', copied: 'Link copied', title: 'Invite somebody', text: 'Whoever opens this link can join the conference:' },
   connection: {
     label: 'Connection: ',
     banner: 'About the connection',

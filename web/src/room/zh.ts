@@ -37,7 +37,7 @@ export default {
     what: '如何获取新链接',
   },
   silent: { title: '服务器没有响应', text: '服务器可能正在重启，或者您的网络已断开。' },
-  invite: { button: '邀请', copied: '链接已复制', title: '邀请他人', text: '打开以下链接即可加入会议：' },
+  invite: { needsToken: '在本服务器上，打开链接的人还需要有自己的令牌。', button: '邀请', copied: '链接已复制', title: '邀请他人', text: '打开以下链接即可加入会议：' },
   connection: {
     label: '连接状态：',
     banner: '连接提示',
