@@ -27,7 +27,8 @@ export async function freshToken(token: NonNullable<MeetingOptions['token']>): P
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('no token within ten seconds')), TOKEN_MS)
   })
-  return Promise.race([token(), late]).finally(() => clearTimeout(timer))
+  const fresh = (async () => token())() // what it throws is thrown by the promise
+  return Promise.race([fresh, late]).finally(() => clearTimeout(timer))
 }
 
 /** Gives a connection a fresh token well before the one that it has expires. */

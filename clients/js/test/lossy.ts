@@ -8,12 +8,14 @@ export class LossyProxy {
   base = ''
   /** How many of the events are lost, 0 to 1. */
   loss = 0
+  /** Nothing comes from the server any more. */
+  mute = false
   lost = 0
   passed = 0
   /** Events of clients, by name. */
   readonly asked = new Map<string, number>()
-  /** When connections were tried, in milliseconds since 1970. */
-  readonly tries: number[] = []
+  /** Who tried to connect, and when, in milliseconds since 1970. */
+  readonly tries: { userId: string; at: number }[] = []
 
   private constructor(
     /** The server behind it; where it is "" connections are refused. */
@@ -26,7 +28,7 @@ export class LossyProxy {
     const http = createServer((_, response) => response.writeHead(503).end()) // no polling through here
     const sockets = new WebSocketServer({ noServer: true })
     http.on('upgrade', (request, socket, head) => {
-      proxy.tries.push(Date.now())
+      proxy.tries.push({ userId: new URL(request.url ?? '', proxy.base).searchParams.get('userId') ?? '', at: Date.now() })
       if (proxy.target === '') return socket.destroy()
       sockets.handleUpgrade(request, socket, head, (client) => proxy.join(client, new WebSocket(proxy.target.replace('http', 'ws') + request.url)))
     })
@@ -50,6 +52,7 @@ export class LossyProxy {
     })
     server.on('open', () => early.forEach((text) => server.send(text)))
     server.on('message', (data) => {
+      if (this.mute) return
       const text = String(data)
       const event = text.startsWith('42')
       if (event && this.random() < this.loss) return void this.lost++

@@ -108,6 +108,15 @@ export function within<T>(promise: Promise<T>, what: string, ms = PATIENCE_MS): 
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
+/** Asks again and again until the answer is the wanted one. */
+export async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + PATIENCE_MS
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`)
+    await new Promise((done) => setTimeout(done, 20))
+  }
+}
+
 /** Waits until something holds of the snapshot, and returns that snapshot. It looks whenever the snapshot changes. */
 export async function until(meeting: Meeting, what: string, holds: (snapshot: Snapshot) => unknown): Promise<Snapshot> {
   let off = () => {}

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test, type TestContext } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { chromium, type Page } from 'playwright-core'
+import type { Going } from '../../src/index.js'
+import { LossyProxy } from '../lossy.js'
+import { eventually, online, Rollcall, until } from '../rollcall.js'
+
+const flags = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+
+/** What runs in each tab: a meeting, what it heard, and a way to wait for it. */
+const script = `
+  const heard = []
+  const states = []
+  let meeting
+  function enter(url) {
+    meeting = rollcall.createMeeting({ url, userId: 'anna', conferenceId: '42', shared: true })
+    for (const event of ['notice', 'chat']) meeting.on(event, ({ id }) => heard.push(id))
+    meeting.on('change', ({ connection: { state } }) => { if (states.at(-1) !== state) states.push(state) })
+    meeting.connect()
+  }
+  function until(holds) {
+    return new Promise((done) => {
+      const look = () => holds(meeting.snapshot) && done(true)
+      for (const event of ['change', 'notice', 'chat']) meeting.on(event, look)
+      look()
+    })
+  }
+`
+
+/** Serves a page with the SDK in it. */
+async function serve(t: TestContext): Promise<string> {
+  const entry = fileURLToPath(new URL('../../../src/index.ts', import.meta.url))
+  const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: 'iife', globalName: 'rollcall', write: false })
+  const page = `<!doctype html><title>tab</title><script>${outputFiles[0]?.text.replaceAll('</script', '<\\/script')}</script><script>${script}</script>`
+  const server = createServer((_, response) => response.setHeader('content-type', 'text/html; charset=utf-8').end(page))
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  t.after(() => server.close())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** Waits in a tab until something holds there of the snapshot s. */
+const holds = (page: Page, what: string) => page.evaluate(`until((s) => ${what})`)
+const heard = async (page: Page) => (await page.evaluate('heard')) as string[]
+
+test('five tabs have one socket, and keep it when the tab that had it goes', async (t) => {
+  const origin = await serve(t)
+  const rollcall = await Rollcall.start(t, { http: { allowed_origins: [origin] } })
+  const proxy = await LossyProxy.start(t, rollcall.base)
+  const browser = await chromium.launch({ executablePath: process.env.ROLLCALL_TEST_CHROMIUM ?? '/usr/bin/chromium', args: flags })
+  t.after(() => browser.close())
+  const context = await browser.newContext()
+  const tabs: Page[] = []
+  for (let i = 0; i < 5; i++) {
+    const page = await context.newPage()
+    page.on('pageerror', (error) => assert.fail(error))
+    await page.goto(origin)
+    await page.evaluate(`enter(${JSON.stringify(proxy.base)})`)
+    if (i === 0) await holds(page, "s.connection.state === 'online'") // it leads
+    tabs.push(page)
+  }
+  const [leader, second, third] = tabs as [Page, Page, Page]
+  const all = (what: string, pages = tabs) => Promise.all(pages.map((page) => holds(page, what)))
+  const sockets = async () => (await rollcall.api<{ sockets: number }>('GET', '/presence/summary')).sockets
+  const say = async (notice: object) => (await rollcall.api<{ id: string }>('POST', '/notices', { to: { users: ['anna'] }, ...notice })).id
+  const arrives = (id: string, pages: Page[]) => Promise.all(pages.map((page) => holds(page, `heard.includes('${id}')`)))
+
+  await all("s.connection.state === 'online' && s.tree && s.roster?.online === 1")
+  assert.equal(await sockets(), 1)
+  const ben = rollcall.meeting(t, { userId: 'ben', conferenceId: '42' })
+  const left: Going[] = []
+  ben.on('left', (who) => left.push(who))
+  ben.connect()
+  await online(ben)
+
+  await rollcall.api('PATCH', '/conferences/42/tree', { topicInfo: { title: 'Budget' } })
+  await all("s.tree.topicInfo?.title === 'Budget' && s.roster.online === 2")
+  const trees = await Promise.all(tabs.map((page) => page.evaluate('meeting.snapshot.tree')))
+  for (const tree of trees) assert.deepEqual(tree, trees[0])
+
+  const strict = await say({ title: 'Evacuate', requireAck: true })
+  await arrives(strict, tabs)
+  await all('s.inbox.unread.total === 1')
+  const { id: said } = (await third.evaluate("meeting.chat('from a tab without a socket')")) as { id: string }
+  await arrives(said, tabs)
+  const refusal = await third.evaluate("meeting.direct('', 1).catch(({ name, code }) => ({ name, code }))")
+  assert.deepEqual(refusal, { name: 'RollcallError', code: 'bad_payload' })
+
+  // The tab with the socket is closed while a call of another is on its way.
+  proxy.mute = true
+  await third.evaluate("void (window.call = meeting.chatHistory().catch(({ code }) => code))")
+  await eventually('the call to be on its way', () => Promise.resolve(proxy.asked.has('chat_history')))
+  await leader.close()
+  proxy.mute = false
+  const rest = tabs.slice(1)
+  assert.equal(await third.evaluate('window.call'), 'offline')
+  await all("states.filter((state) => state === 'online').length === 2 && s.connection.state === 'online'", rest)
+  await eventually('one socket beside that of ben', async () => (await sockets()) === 2)
+  await rollcall.api('PATCH', '/conferences/42/tree', { topicInfo: { title: 'Vote' } })
+  await all("s.tree.topicInfo.title === 'Vote'", rest)
+  const late = await say({ title: 'Lunch' })
+  await arrives(late, rest)
+  for (const page of rest) {
+    const ids = await heard(page)
+    for (const id of [strict, late, said]) assert.equal(ids.filter((other) => other === id).length, 1, `${id} in ${ids.join()}`)
+    assert.deepEqual(await page.evaluate('states'), ['connecting', 'online', 'reconnecting', 'online'])
+  }
+
+  // A page that closes its meeting gives the socket up too; nobody has left as long as one is there.
+  await second.evaluate('meeting.close()')
+  assert.equal(await second.evaluate('meeting.snapshot.connection.state'), 'closed')
+  await all("states.filter((state) => state === 'online').length === 3 && s.connection.state === 'online'", rest.slice(1))
+  await eventually('one socket beside that of ben', async () => (await sockets()) === 2)
+  await third.evaluate("meeting.acknowledge(meeting.snapshot.inbox.items.map((item) => item.id))")
+  await all('s.inbox.items.every((item) => item.acknowledged)', rest.slice(1))
+  for (const page of rest.slice(1).reverse()) await page.evaluate('meeting.close()') // the one with the socket last
+  await until(ben, 'the last tab to leave', ({ roster }) => roster?.users.length === 1)
+  await eventually('the news that anna left', () => Promise.resolve(left.length > 0))
+  assert.deepEqual(left.map(({ userId, reason }) => ({ userId, reason })), [{ userId: 'anna', reason: 'left' }])
+})
+
+test('where tabs cannot share each has a socket of its own', async (t) => {
+  const rollcall = await Rollcall.start(t)
+  const [one, other] = [1, 2].map(() => rollcall.meeting(t, { userId: 'anna', conferenceId: '42', shared: true })) as [ReturnType<Rollcall['meeting']>, ReturnType<Rollcall['meeting']>]
+  for (const meeting of [one, other]) {
+    meeting.connect()
+    await online(meeting)
+  }
+  assert.notEqual(one.snapshot.self?.sessionId, other.snapshot.self?.sessionId)
+})
