@@ -2,6 +2,7 @@
 export default {
   yes: 'Yes',
   no: 'No',
+  showMore: 'Show {n} more',
   again: 'Try again',
   toDoor: 'Back to the entrance',
   opening: 'Opening…',
@@ -106,6 +107,8 @@ export default {
     signed: 'Signed in',
     more: 'And {n} more',
     moreUnknown: 'Show more people',
+    asOf: 'As of {time}',
+    refresh: 'Refresh',
   },
   presence: { online: 'Online', reconnecting: 'Reconnecting', absent: 'Absent', excused: 'Excused' },
   role: { host: 'Host', member: 'Member', observer: 'Observer' },
@@ -121,7 +124,7 @@ export default {
     over: 'Time is up',
     of: 'of {time}',
     left: '{time} left',
-    spoken: { running: 'The timer is running, {time} left', paused: 'The timer is paused, {time} left', finished: 'Time is up', idle: 'The timer was reset' },
+    spoken: { running: 'The timer is running, {time} left', paused: 'The timer is paused, {time} left', idle: 'The timer was reset' },
   },
   signIn: {
     title: 'Sign-in',
