@@ -176,6 +176,7 @@ export default {
     older: 'Earlier messages',
     you: 'You',
     nobody: 'Somebody',
+    others: '{n} others',
     came: '{name} came',
     went: { left: '{name} left', lost: '{name} lost the connection', kicked: '{name} was removed', node_lost: '{name} lost the connection' },
   },

@@ -175,6 +175,7 @@ export default {
     older: '更早的消息',
     you: '我',
     nobody: '匿名',
+    others: '另外 {n} 人',
     came: '{name} 加入了会议',
     went: { left: '{name} 离开了会议', lost: '{name} 已断线', kicked: '{name} 被移出会议', node_lost: '{name} 已断线' },
   },
