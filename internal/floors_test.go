@@ -54,7 +54,7 @@ var floors = map[string]int{
 }
 
 // testsOnly are the packages that stand on no floor, because only tests import them.
-var testsOnly = []string{"internal", "internal/clienttest", "internal/plantest", "internal/servertest", "internal/storetest", "test/chaos", "test/report", "test/system"}
+var testsOnly = []string{"internal", "internal/clienttest", "internal/plantest", "internal/servertest", "internal/storetest", "test/chaos", "test/report", "test/sdk", "test/system"}
 
 // pkg is what go list says of a package. Imports are those of its code, without its tests.
 type pkg struct {

@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
-import { chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
 import type { Going } from '../../src/index.js'
+import { browse, serve } from '../browser.js'
 import { LossyProxy } from '../lossy.js'
 import { eventually, online, Rollcall, until } from '../rollcall.js'
-
-const flags = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
 /** What runs in each tab: a meeting, what it heard, and a way to wait for it. */
 const script = `
@@ -31,15 +28,11 @@ const script = `
   }
 `
 
-/** Serves a page with the SDK in it. */
-async function serve(t: TestContext): Promise<string> {
+/** Makes a page with the SDK in it. */
+async function page(): Promise<string> {
   const entry = fileURLToPath(new URL('../../../src/index.ts', import.meta.url))
   const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: 'iife', globalName: 'rollcall', write: false })
-  const page = `<!doctype html><title>tab</title><script>${outputFiles[0]?.text.replaceAll('</script', '<\\/script')}</script><script>${script}</script>`
-  const server = createServer((_, response) => response.setHeader('content-type', 'text/html; charset=utf-8').end(page))
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  t.after(() => server.close())
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return `<!doctype html><title>tab</title><script>${outputFiles[0]?.text.replaceAll('</script', '<\\/script')}</script><script>${script}</script>`
 }
 
 /** Waits in a tab until something holds there of the snapshot s. */
@@ -47,12 +40,11 @@ const holds = (page: Page, what: string) => page.evaluate(`until((s) => ${what})
 const heard = async (page: Page) => (await page.evaluate('heard')) as string[]
 
 test('five tabs have one socket, and keep it when the tab that had it goes', async (t) => {
-  const origin = await serve(t)
+  const html = await page()
+  const origin = await serve(t, (_, response) => response.setHeader('content-type', 'text/html; charset=utf-8').end(html))
   const rollcall = await Rollcall.start(t, { http: { allowed_origins: [origin] } })
   const proxy = await LossyProxy.start(t, rollcall.base)
-  const browser = await chromium.launch({ executablePath: process.env.ROLLCALL_TEST_CHROMIUM ?? '/usr/bin/chromium', args: flags })
-  t.after(() => browser.close())
-  const context = await browser.newContext()
+  const context = await browse(t)
   const tabs: Page[] = []
   for (let i = 0; i < 5; i++) {
     const page = await context.newPage()
