@@ -36,6 +36,13 @@ export function signedIn(section: Json | undefined): Signed[] {
   )
 }
 
-/** The keys of sections that panels show in their own way. */
+/** The keys of a sharing, which its panel shows in its own way. */
 export const shareKeys = ['isShare', 'userId', 'userName']
-export const signInKeys = ['signed', 'signedNumber', 'total']
+
+/** The keys of a section that the list of those who have signed in makes needless: not the list itself if it holds anything else. */
+export function signInKeys(section: Json | undefined): string[] {
+  if (!isFields(section)) return []
+  const list = section.signed ?? []
+  if (!Array.isArray(list)) return []
+  return signedIn(section).length === list.length ? ['signed', 'signedNumber', 'total'] : ['signedNumber', 'total']
+}

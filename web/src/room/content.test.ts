@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { conferenceTitle, sharer, signedIn } from './conference'
+import { conferenceTitle, sharer, signedIn, signInKeys } from './conference'
 import { lead, shown, words } from './content'
 import { initials } from './person'
 
@@ -56,6 +56,13 @@ test('who has signed in is read past what else is in the list', () => {
     { userId: 'anna', userName: 'Anna', at: 6 },
   ])
   expect(signedIn({ signed: 3 })).toEqual([])
+})
+
+test('a list that holds more than that is shown as it is, too', () => {
+  expect(signInKeys({ signed: [{ userId: 'anna' }], total: 1 })).toContain('signed')
+  expect(signInKeys({ signed: [{ userId: 'anna' }, 'ben'], total: 2 })).not.toContain('signed')
+  expect(signInKeys({ signed: 3 })).toEqual([])
+  expect(signInKeys({})).toContain('signed')
 })
 
 test.each([['Anna Fischer', 'AF'], ['anna', 'A'], ['王建国', '建国'], ['u-7', 'U7'], ['🙂', '?'], ['', '?']])('the initials of %j are %j', (name, letters) => {

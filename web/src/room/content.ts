@@ -50,8 +50,17 @@ function shownNumber(name: string, value: number): Shown {
   return { kind: 'text', text: String(value) }
 }
 
+function isAddress(text: string): boolean {
+  try {
+    new URL(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function shownText(name: string, value: string): Shown {
-  if (/^https?:\/\/\S+$/i.test(value) && URL.canParse(value)) return { kind: 'link', href: value }
+  if (/^https?:\/\/\S+$/i.test(value) && isAddress(value)) return { kind: 'link', href: value }
   if (/^\d+(\.\d+)?\s*%$/.test(value) && parseFloat(value) <= 100) return { kind: 'percent', percent: parseFloat(value) }
   // An address of another kind, such as rtmp, is text that can be copied; a script in the place of one is not even that.
   if (/^(url|.*Url|link|href)$/.test(name) && /^\s*(javascript|data|vbscript):/i.test(value)) return { kind: 'nothing' }
