@@ -19,7 +19,10 @@ export function sharer(section: Json | undefined): { userId: string; userName: s
   return String(userId) === '' ? null : { userId: String(userId), userName: typeof userName === 'string' ? userName : '' }
 }
 
-/** Somebody who has signed in, as the section says. */
+// The last moment that a date can be.
+const latest = 8.64e15
+
+/** Somebody who has signed in, as the section says. `at` is 0 if it does not say when. */
 export interface Signed {
   userId: string
   userName: string
@@ -31,7 +34,7 @@ export function signedIn(section: Json | undefined): Signed[] {
   if (!isFields(section) || !Array.isArray(section.signed)) return []
   return section.signed.filter(isFields).flatMap(({ userId, userName, at }) =>
     typeof userId === 'string' || typeof userId === 'number'
-      ? [{ userId: String(userId), userName: typeof userName === 'string' ? userName : '', at: typeof at === 'number' ? at : 0 }]
+      ? [{ userId: String(userId), userName: typeof userName === 'string' ? userName : '', at: typeof at === 'number' && at <= latest ? at : 0 }]
       : [],
   )
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { conferenceTitle, sharer, signedIn, signInKeys } from './conference'
-import { lead, shown, words } from './content'
+import { lead, shown, wordFor, words } from './content'
 import { initials } from './person'
 
 test.each([
@@ -38,6 +38,10 @@ test('title and text are taken out of a section, and what others show is left ou
 
 test('names of fields are words', () => expect(['signedNumber', 'signed_number', 'URL', '议题'].map(words)).toEqual(['Signed number', 'Signed number', 'URL', '议题']))
 
+test('there is a word for what we know, and none for what every object has', () => {
+  expect(['web', 'constructor', '__proto__', 'toString'].map((name) => wordFor({ web: 'Browser' }, name))).toEqual(['Browser', undefined, undefined, undefined])
+})
+
 test('a conference is called by its title, that of its topic, or its id', () => {
   const tree = { conferenceId: '42', version: 1, serverTime: 0, headData: { onLineNumber: 1 } }
   expect(conferenceTitle(null, '42')).toBe('42')
@@ -55,6 +59,7 @@ test('who has signed in is read past what else is in the list', () => {
     { userId: '7', userName: '', at: 5 },
     { userId: 'anna', userName: 'Anna', at: 6 },
   ])
+  expect(signedIn({ signed: [{ userId: 'a', at: 1e300 }] })).toEqual([{ userId: 'a', userName: '', at: 0 }])
   expect(signedIn({ signed: 3 })).toEqual([])
 })
 

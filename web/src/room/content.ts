@@ -90,3 +90,9 @@ export function words(name: string): string {
   const text = name.replace(/[_-]+/g, ' ').replace(/([a-z\d])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`).trim()
   return text.charAt(0).toUpperCase() + text.slice(1)
 }
+
+/** Our own word for a name that others chose, if we have one: "constructor" is a name like any other. */
+export function wordFor(texts: object, name: string): string | undefined {
+  const word: unknown = Object.hasOwn(texts, name) ? (texts as Record<string, unknown>)[name] : undefined
+  return typeof word === 'string' ? word : undefined
+}
