@@ -10,6 +10,8 @@ const ATTEMPT_MS = 30_000
 /** How long a server that said when it will close may be late. */
 const DRAIN_LATE_MS = 500
 
+/** States in which there is a connection. */
+export const up: ReadonlySet<ConnectionState> = new Set(['online', 'draining'])
 /** Ends that only connect() overcomes. */
 export const finished: ReadonlySet<ConnectionState> = new Set(['refused', 'ended'])
 
@@ -67,7 +69,6 @@ export class Line {
       forceNew: true,
       reconnection: false,
       transports: ['websocket', 'polling'],
-      tryAllTransports: true,
       withCredentials: true,
     }
     this.socket = options.url === undefined ? io(settings) : io(options.url, settings)
@@ -162,6 +163,8 @@ export class Line {
       this.lost()
     }, ATTEMPT_MS)
     this.kicked = undefined
+    // Where WebSockets do not get through polling may; a server that is just not there is not asked twice each time for that.
+    this.socket.io.opts.tryAllTransports = this.failures % 2 === 1
     this.socket.auth = token === undefined ? {} : { token }
     this.socket.connect()
   }
@@ -180,7 +183,6 @@ export class Line {
   /** The server is about to stop and has said when it will close this connection. */
   private drain(ms: number): void {
     this.returnAt = Date.now() + ms
-    this.failures = 0
     this.set('draining', this.returnAt)
     clearTimeout(this.timer)
     this.timer = setTimeout(() => this.cut(), ms + DRAIN_LATE_MS)
@@ -189,7 +191,7 @@ export class Line {
   private lost(): void {
     if (!this.trying) return
     // A connection that was cut at once is no better than none: the pauses go on growing.
-    if (this.connection.state === 'online' && Date.now() - this.onlineSince > this.longest) this.failures = 0
+    if (up.has(this.connection.state) && Date.now() - this.onlineSince > this.longest) this.failures = 0
     const wait = this.returnAt > 0 ? Math.max(0, this.returnAt - Date.now()) : retryDelay(this.failures++, this.longest)
     this.rest()
     this.set(this.wasOnline ? 'reconnecting' : 'connecting', Date.now() + wait)

@@ -2,7 +2,7 @@ import type { MeetingOptions } from './types.js'
 
 /** How long somebody who makes tokens may take. */
 const TOKEN_MS = 10_000
-/** A token is renewed when a quarter of its life is left, at most this long before its end. */
+/** A token is renewed when a third of its life is left, at most this long before its end. */
 const LEAD_MS = 5 * 60_000
 /** The least and the largest pause after a failure. */
 const RETRY_MS = { least: 1000, most: 30_000 }
@@ -67,7 +67,7 @@ export class Reauth {
 
   private plan(): void {
     const left = (this.expiresAt ?? 0) - this.now()
-    this.wait(Math.max(left - LEAD_MS, left * 0.75) * (0.9 + Math.random() / 10))
+    this.wait(Math.max(left - LEAD_MS, (left * 2) / 3) * (0.9 + Math.random() / 10))
   }
 
   private wait(ms: number): void {

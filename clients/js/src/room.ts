@@ -5,7 +5,7 @@ import { patchTree, takeTree } from './tree.js'
 import type { Roster, Tree } from './types.js'
 import type { Ask, Pong, PresenceDiff, RosterPage, TreePatch } from './wire.js'
 
-/** How long a push may take from the server's memory to here before it counts as lost. */
+/** How long a push may take from the server's memory to here before it counts as lost; up to twice that, so that not all of a room ask at once. */
 const PATIENCE_MS = 1500
 
 /** The conference that we are in: its tree, and who is there. What comes of another is late, and ignored. */
@@ -69,8 +69,9 @@ export class Room {
   /** The last frames may have been lost, with nothing after them to show it: compares versions with those that the server has. */
   compare({ version, rosterVersion }: Pong): void {
     if (this.place === '') return
-    this.tree.hint(version, PATIENCE_MS)
-    this.roster.hint(rosterVersion, PATIENCE_MS)
+    const patience = PATIENCE_MS * (1 + Math.random())
+    this.tree.hint(version, patience)
+    this.roster.hint(rosterVersion, patience)
   }
 
   /** What is still to come changes nothing any more. */

@@ -1,5 +1,5 @@
 import { Clock } from './clock.js'
-import { Line } from './connection.js'
+import { Line, up } from './connection.js'
 import { Emitter } from './emitter.js'
 import { isObject } from './json.js'
 import { Mailbox } from './mailbox.js'
@@ -11,6 +11,8 @@ import type { Pong, PresenceDiff, PushMessage, TreePatch } from './wire.js'
 
 /** How often the server is asked for its clock and versions, within a fifth. */
 const PING_MS = 5000
+/** The first time it is sooner: only then the clock is known well. */
+const FIRST_PING_MS = 500
 
 type Ack = (() => void) | undefined
 type Handler = (args: never, ack: Ack) => void
@@ -39,7 +41,7 @@ export class Seat implements Meeting {
     const place = before?.self?.conferenceId ?? options.conferenceId
     this.line = new Line(options, handshake({ ...options, conferenceId: place === '' ? undefined : place }), {
       state: (connection) => this.store.set({ connection }),
-      connected: () => this.schedulePing(),
+      connected: () => this.schedulePing(FIRST_PING_MS),
       event: (name, args, ack) => this.receive(name, args, ack),
       serverNow: () => this.serverNow(),
     }, before?.connection)
@@ -153,9 +155,9 @@ export class Seat implements Meeting {
     this.emitter.clear()
   }
 
-  private schedulePing(): void {
+  private schedulePing(ms: number): void {
     clearTimeout(this.timer)
-    this.timer = setTimeout(() => void this.ping(), PING_MS * (0.8 + Math.random() * 0.4))
+    this.timer = setTimeout(() => void this.ping(), ms * (0.8 + Math.random() * 0.4))
   }
 
   private async ping(): Promise<void> {
@@ -167,7 +169,7 @@ export class Seat implements Meeting {
     } catch {
       // Without a connection the next one begins anew, and without an answer the next ping may have one.
     }
-    if (['online', 'draining'].includes(this.snapshot.connection.state)) this.schedulePing()
+    if (up.has(this.snapshot.connection.state)) this.schedulePing(PING_MS)
   }
 
   private enter(place: string): void {

@@ -1,4 +1,4 @@
-import { finished } from './connection.js'
+import { finished, up } from './connection.js'
 import { Emitter } from './emitter.js'
 import { RollcallError } from './errors.js'
 import { keep } from './json.js'
@@ -29,7 +29,8 @@ type Message =
 
 /** Reports whether tabs can share a socket here, and may: without a userId they could be of different people. */
 export function canShare({ shared, userId }: MeetingOptions): boolean {
-  return shared === true && !!userId && typeof BroadcastChannel === 'function' && typeof navigator === 'object' && !!navigator.locks
+  if (shared !== true || !userId) return false
+  return typeof BroadcastChannel === 'function' && typeof location === 'object' && typeof navigator === 'object' && !!navigator.locks
 }
 
 function nameOf(options: MeetingOptions): string {
@@ -234,7 +235,7 @@ export class SharedSeat implements Meeting {
   }
 
   private request(method: Call, args: unknown[]): Promise<unknown> {
-    if (!['online', 'draining'].includes(this.snapshot.connection.state)) return Promise.reject(new RollcallError('offline', 'there is no connection'))
+    if (!up.has(this.snapshot.connection.state)) return Promise.reject(new RollcallError('offline', 'there is no connection'))
     const id = ++this.calls
     let timer: ReturnType<typeof setTimeout> | undefined
     const answer = new Promise((resolve, reject) => {

@@ -25,7 +25,7 @@ export interface Connection {
   state: ConnectionState
   /** Since when, by the clock of this machine. */
   since: number
-  /** While reconnecting: when the next attempt is due, by the clock of this machine. */
+  /** While connecting, reconnecting or draining: when the next attempt is due, by the clock of this machine. */
   retryAt?: number
   problem?: Problem
 }
@@ -169,7 +169,10 @@ export interface Going extends Coming {
 export interface MeetingEvents {
   /** Something in the snapshot has changed. Calls are batched: one for all that came in one frame. */
   change: (snapshot: Snapshot) => void
-  /** A notice came, the first time that this client hears of it. With `event` other than "notice" it is one of the backend's own. */
+  /**
+   * A notice came, or waited unread, the first time that this client hears of it. With `event` other than "notice" it is one of the backend's own.
+   * Unless it has `requireAck` the server is told that it was had; with it that is left to acknowledge().
+   */
   notice: (notice: Notice) => void
   recalled: (id: string) => void
   chat: (message: ChatMessage) => void
@@ -199,7 +202,11 @@ export interface MeetingOptions {
   token?: string | (() => string | Promise<string>)
   /** Take patches of the tree instead of whole ones: true if it is left out. */
   patches?: boolean
-  /** One socket for all tabs of this browser that say the same about who and where. Needs Web Locks and BroadcastChannel; without them each tab has its own. */
+  /**
+   * One socket for all tabs of this browser that say the same about server, user, conference and device. Needs a userId, Web Locks and BroadcastChannel; without
+   * them each tab has its own. When the tab with the socket goes, another connects, and calls that are on their way fail with `offline`. join() and leave()
+   * move all tabs.
+   */
   shared?: boolean
   /** The longest pause between two attempts to connect, in milliseconds: 5000 if it is left out. The first is a tenth of it; half of each is random. */
   maxRetryDelay?: number

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http'
+import { createServer, request as forward } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
@@ -65,4 +65,21 @@ export class LossyProxy {
     client.on('error', () => {})
     server.on('error', () => {})
   }
+}
+
+/** A proxy that lets no WebSocket through, as some in companies. Returns its address. */
+export async function pollingOnly(t: TestContext, target: string): Promise<string> {
+  const proxy = createServer((request, response) => {
+    const { hostname, port } = new URL(target)
+    const onward = forward({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(response)
+    })
+    onward.on('error', () => response.destroy())
+    request.pipe(onward)
+  })
+  proxy.on('upgrade', (_, socket) => socket.destroy())
+  await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done))
+  t.after(() => void (proxy.close(), proxy.closeAllConnections()))
+  return `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`
 }

@@ -134,6 +134,17 @@ export async function until(meeting: Meeting, what: string, holds: (snapshot: Sn
   }
 }
 
+/** Waits for a promise, which is in vain when the connection ends for good. */
+export async function unlessEnded<T>(meeting: Meeting, promise: Promise<T>, what: string): Promise<T> {
+  let off = () => {}
+  const ended = new Promise<never>((_, reject) => {
+    off = meeting.on('change', ({ connection: { state, problem } }) => {
+      if (state === 'ended') reject(new Error(`the connection ended before ${what}: ${problem?.code}`))
+    })
+  })
+  return within(Promise.race([promise, ended]), what).finally(off)
+}
+
 export const online = (meeting: Meeting) => until(meeting, 'online', ({ connection, tree, roster, self }) => connection.state === 'online' && self && tree && roster)
 
 /** Signs a token for a user, good for so many milliseconds. */

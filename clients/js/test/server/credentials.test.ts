@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { describe, test } from 'node:test'
 import type { ConnectionState, Meeting } from '../../src/index.js'
-import { online, Rollcall, secret, token, until, within } from '../rollcall.js'
+import { online, Rollcall, secret, token, unlessEnded, until } from '../rollcall.js'
 
 const locked = { auth: { mode: 'jwt', hs256_secret: secret } }
 
@@ -30,7 +30,7 @@ describe('credentials', { concurrency: true }, () => {
     const seen = states(anna)
     anna.connect()
     const before = await online(anna)
-    await within(thrice, 'the third renewal') // 6 s: by then the first two tokens have expired
+    await unlessEnded(anna, thrice, 'the third renewal') // 6 s: by then the first two tokens have expired
     const { id } = await anna.chat('still here')
     assert.ok(id)
     assert.deepEqual(seen, ['connecting', 'online'])
@@ -48,22 +48,24 @@ describe('credentials', { concurrency: true }, () => {
     await new Promise<void>((done) => introspection.listen(0, '127.0.0.1', done))
     t.after(() => introspection.close())
     const rollcall = await Rollcall.start(t, { auth: { mode: 'jwt', introspect_url: `http://127.0.0.1:${(introspection.address() as AddressInfo).port}/` } })
-    let asked = 0
+    const asked: number[] = []
     let renewed = () => {}
     const twice = new Promise<void>((done) => (renewed = done))
     const anna = rollcall.meeting(t, {
       conferenceId: '42',
       token: () => {
-        if (++asked === 3) renewed()
+        if (asked.push(Date.now()) === 3) renewed()
         return Promise.resolve(`opaque-${Date.now() + 3000}`)
       },
     })
     const seen = states(anna)
     anna.connect()
     await online(anna)
-    await within(twice, 'the second renewal')
+    await unlessEnded(anna, twice, 'the second renewal')
     await anna.chat('still here')
     assert.deepEqual(seen, ['connecting', 'online'])
+    const [first = 0, second = 0] = asked
+    assert.ok(second - first > 1200, `a token of 3 s was renewed after ${second - first} ms`)
   })
 
   test('a token that is never renewed ends the connection for good', async (t) => {

@@ -42,7 +42,7 @@ const heard = async (page: Page) => (await page.evaluate('heard')) as string[]
 test('five tabs have one socket, and keep it when the tab that had it goes', async (t) => {
   const html = await page()
   const origin = await serve(t, (_, response) => response.setHeader('content-type', 'text/html; charset=utf-8').end(html))
-  const rollcall = await Rollcall.start(t, { http: { allowed_origins: [origin] } })
+  const rollcall = await Rollcall.start(t, { http: { allowed_origins: [origin] }, presence: { debounce: '10ms' } })
   const proxy = await LossyProxy.start(t, rollcall.base)
   const context = await browse(t)
   const tabs: Page[] = []
@@ -81,14 +81,14 @@ test('five tabs have one socket, and keep it when the tab that had it goes', asy
   const refusal = await third.evaluate("meeting.direct('', 1).catch(({ name, code }) => ({ name, code }))")
   assert.deepEqual(refusal, { name: 'RollcallError', code: 'bad_payload' })
 
-  // The tab with the socket is closed while a call of another is on its way.
+  // The tab with the socket is closed while calls of others are on their way.
   proxy.mute = true
-  await third.evaluate("void (window.call = meeting.chatHistory().catch(({ code }) => code))")
-  await eventually('the call to be on its way', () => Promise.resolve(proxy.asked.has('chat_history')))
+  for (const page of [second, third]) await page.evaluate('void (window.call = meeting.chatHistory().catch(({ code }) => code))')
+  await eventually('the calls to be on their way', () => Promise.resolve(proxy.asked.get('chat_history') === 2))
   await leader.close()
   proxy.mute = false
   const rest = tabs.slice(1)
-  assert.equal(await third.evaluate('window.call'), 'offline')
+  for (const page of [second, third]) assert.equal(await page.evaluate('window.call'), 'offline')
   await all("states.filter((state) => state === 'online').length === 2 && s.connection.state === 'online'", rest)
   await eventually('one socket beside that of ben', async () => (await sockets()) === 2)
   await rollcall.api('PATCH', '/conferences/42/tree', { topicInfo: { title: 'Vote' } })
