@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build web test prove chaos bench fuzz lint fmt clean
+.PHONY: help deps run build web test prove chaos bench pictures fuzz lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -11,11 +11,18 @@ help: ## list the targets
 deps: ## install what building and testing needs
 	@scripts/install
 
-run: ## start the server with its defaults, on http://127.0.0.1:8080
+run: web ## start the server with its pages and its defaults, on http://127.0.0.1:8080/room
 	go run ./cmd/server
 
-web: ## build what browsers load; the next build of the server has it
-	cd web && npm ci --no-progress --no-audit --no-fund --loglevel=error && npm run --silent build
+web: web/dist/socket.io.js ## build what browsers load; the next build of the server has it
+
+web/dist/socket.io.js: web/node_modules/.package-lock.json $(shell find web/src web/public clients/js/src -type f) $(wildcard web/*.html web/*.ts web/*.mjs web/package.json)
+	@echo "building the pages"
+	@cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	@echo "installing what the pages are made of"
+	@cd web && npm ci --no-progress --no-audit --no-fund --loglevel=error
 
 build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
@@ -34,6 +41,10 @@ chaos: deps ## break nodes, servers and lines, and print what was promised and w
 bench: deps ## measure beside Node and a bare broadcaster, and print what each costs
 	@scripts/bench
 
+pictures: deps ## take the pictures of the pages in docs/screenshots
+	@mkdir -p docs/screenshots
+	ROLLCALL_TEST_PICTURES=$(CURDIR)/docs/screenshots scripts/services run go test -count=1 -run TestMeeting ./test/pages
+
 fuzz: ## look for input that breaks something, 30 s for each kind of it
 	@scripts/fuzz
 
@@ -47,4 +58,4 @@ fmt: ## format all Go files
 	gofmt -w .
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist test/clients/node_modules bench/node/node_modules web/node_modules web/dist/*.js
+	rm -rf bin dist test/clients/node_modules test/pages/node_modules bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets

@@ -84,7 +84,7 @@ func serve(w http.ResponseWriter, r *http.Request, name string) bool {
 		if c.encoding != "" && !accepts(r, c.encoding) {
 			continue
 		}
-		body, err := fs.ReadFile(dist, path.Join("dist", name+c.suffix))
+		body, err := fs.ReadFile(dist, "dist/"+name+c.suffix) // not joined: a name that climbs is none
 		if err != nil {
 			continue
 		}

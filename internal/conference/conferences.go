@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -173,11 +174,16 @@ func (h *House) Get(ctx context.Context, conferenceID string) (Conference, error
 	return c, err
 }
 
-// List returns registered conferences in the order of their ids, those behind after.
-func (h *House) List(ctx context.Context, after string, limit int) ([]Conference, error) {
+// List returns registered conferences in the order of their ids, those behind after. With a text only those in whose id or
+// title it occurs, in any case.
+func (h *House) List(ctx context.Context, text, after string, limit int) ([]Conference, error) {
 	var list []Conference
 	err := h.DB.Read(ctx, func(ctx context.Context, tx *gorm.DB) error {
 		var rows []conferenceRow
+		if text != "" {
+			part := "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text) + "%"
+			tx = tx.Where("(LOWER(id) LIKE LOWER(?) ESCAPE '!' OR LOWER(title) LIKE LOWER(?) ESCAPE '!')", part, part)
+		}
 		if err := tx.Where("id > ?", after).Order("id").Limit(limit).Find(&rows).Error; err != nil {
 			return fmt.Errorf("list conferences: %w", err)
 		}

@@ -98,12 +98,17 @@ func (d *Door) getConference(ctx context.Context, in *conferencePath) (*answer[c
 	return ok(itemOf(c)), nil
 }
 
-func (d *Door) listConferences(ctx context.Context, in *struct{ Paging }) (*answer[page[conferenceItem]], error) {
+type conferencesQuery struct {
+	Q string `query:"q" maxLength:"255" doc:"Part of the id or the title, in any case"`
+	Paging
+}
+
+func (d *Door) listConferences(ctx context.Context, in *conferencesQuery) (*answer[page[conferenceItem]], error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 	if err != nil || in.Cursor != "" && id.Check(string(after)) != nil {
 		return nil, fault.New(fault.Invalid, "bad_cursor", "the cursor is not one that was given out")
 	}
-	list, err := d.House.List(ctx, string(after), in.Limit+1)
+	list, err := d.House.List(ctx, in.Q, string(after), in.Limit+1)
 	if err != nil {
 		return nil, err
 	}

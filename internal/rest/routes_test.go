@@ -67,6 +67,33 @@ func TestConferences(t *testing.T) {
 	})
 }
 
+// TestConferenceSearch: a text is looked for in ids and titles, page by page, and is a text, no pattern.
+func TestConferenceSearch(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		b := open(t, db)
+		for id, title := range map[string]string{"a-1": "Budget 100%", "a-2": "预算会", "a_3": "", "b-4": "budget, again", "b-5": "!"} {
+			b.must(201, "PUT", "/conferences/"+id, `{"title":"`+title+`"}`)
+		}
+		for q, want := range map[string]string{"BUDGET": "[a-1 b-4]", "算": "[a-2]", "A-": "[a-1 a-2]", "_": "[a_3]", "%25": "[a-1]", "!": "[b-5]", "z": "[]", "": "[a-1 a-2 a_3 b-4 b-5]"} {
+			found := []string{}
+			for cursor := ""; ; {
+				page := b.must(200, "GET", "/conferences?limit=1&q="+q+cursor, "")
+				for _, item := range page.fields["items"].([]any) {
+					found = append(found, item.(map[string]any)["id"].(string))
+				}
+				next, more := page.fields["next"].(string)
+				if !more {
+					break
+				}
+				cursor = "&cursor=" + next
+			}
+			if fmt.Sprint(found) != want {
+				t.Errorf("%q: %v, want %s", q, found, want)
+			}
+		}
+	})
+}
+
 // TestMembers: the list is replaced, added to, read and shortened, and the room is told each time.
 func TestMembers(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

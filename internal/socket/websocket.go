@@ -294,48 +294,52 @@ func (t *webSocket) write() {
 
 // tryFrames writes frames in as few goes as is sensible and returns what of them is left.
 func (t *webSocket) tryFrames(frames []*frame) (rest net.Buffers, err error) {
-	if len(frames) == 1 {
-		return t.tryPieces(nil, frames[0].wire)
-	}
-	return t.tryPieces(pieces(frames))
-}
-
-// tryPieces writes a piece and then others.
-func (t *webSocket) tryPieces(others [][]byte, piece []byte) (rest net.Buffers, err error) {
-	for {
+	room := joins.Get().(*[]byte)
+	defer joins.Put(room)
+	for len(frames) > 0 {
+		piece, of := join(*room, frames)
 		n, err := t.conn.tryWrite(piece)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case n < len(piece):
-			return append(net.Buffers{piece[n:]}, others...), nil
-		case len(others) == 0:
-			return nil, nil //nolint:nilnil // nothing is left
 		}
-		piece, others = others[0], others[1:]
+		if frames = frames[of:]; n < len(piece) {
+			piece = piece[n:]
+			if of > 1 {
+				piece = bytes.Clone(piece) // the room is for the next one
+			}
+			rest = append(rest, piece)
+			for _, f := range frames {
+				rest = append(rest, f.wire)
+			}
+			return rest, nil
+		}
 	}
+	return nil, nil //nolint:nilnil // nothing is left
 }
 
 // joinMost is up to how many bytes frames are copied to be written in one go. Beyond that a copy costs more than a write.
 const joinMost = 16 << 10
 
-// pieces joins neighbours among frames where that is worth it.
-func pieces(frames []*frame) (others [][]byte, first []byte) {
-	var all [][]byte
-	owned := 0 // bytes of the last piece, if it is a copy of ours
+// joins are where frames are joined, while they are written.
+var joins = sync.Pool{New: func() any {
+	room := make([]byte, 0, joinMost)
+	return &room
+}}
+
+// join returns the bytes of the first frames, and of how many: copied into room where that is worth it, else the first as it is.
+func join(room []byte, frames []*frame) (piece []byte, of int) {
+	room = room[:0]
 	for _, f := range frames {
-		switch last := len(all) - 1; {
-		case last >= 0 && owned > 0 && owned+len(f.wire) <= joinMost:
-			all[last] = append(all[last], f.wire...)
-			owned += len(f.wire)
-		case len(f.wire) <= joinMost/2:
-			all = append(all, append(make([]byte, 0, 2*len(f.wire)), f.wire...))
-			owned = len(f.wire)
-		default:
-			all, owned = append(all, f.wire), 0
+		if len(f.wire) > joinMost/2 || len(room)+len(f.wire) > joinMost {
+			break
 		}
+		room = append(room, f.wire...)
+		of++
 	}
-	return all[1:], all[0]
+	if of < 2 {
+		return frames[0].wire, 1
+	}
+	return room, of
 }
 
 // finish says goodbye and closes.
