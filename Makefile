@@ -1,7 +1,7 @@
 # make lists the targets. Everything runs from a fresh checkout; "make deps" asks apt for what is missing.
 
 .DEFAULT_GOAL := help
-.PHONY: help deps run build web test prove chaos bench pictures fuzz lint fmt clean
+.PHONY: help deps run build dist web test prove chaos bench pictures fuzz lint fmt clean
 
 GO_TOOL := go tool -modfile=tools/go.mod
 
@@ -24,6 +24,9 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	@echo "installing what the pages are made of"
 	@cd web && npm ci --no-progress --no-audit --no-fund --loglevel=error
 
+dist: web ## pack static binaries for Linux on amd64, arm64 and loong64 into dist/
+	@scripts/dist
+
 build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
 
@@ -31,6 +34,8 @@ test: deps lint ## check everything: lint, then all tests against real servers a
 	scripts/services run scripts/tests -race -timeout 40m $$(go list ./... | grep -v /test/chaos)
 	scripts/tests -race -timeout 20m ./test/chaos # by itself: it breaks what it has itself, and takes the whole machine
 	cd bench && go test -race ./...
+	cd web && npm test --silent
+	cd deploy && go test ./...
 
 prove: deps ## run the long proofs: load, crashes, lost networks
 	scripts/prove
@@ -52,10 +57,11 @@ lint: ## gofmt, go vet and staticcheck
 	@echo "gofmt" && unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run make fmt for:"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	cd bench && go vet ./...
+	cd deploy && go vet ./...
 	$(GO_TOOL) staticcheck ./...
 
 fmt: ## format all Go files
 	gofmt -w .
 
 clean: ## remove what was built and installed here
-	rm -rf bin dist test/clients/node_modules test/pages/node_modules bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets
+	rm -rf bin dist test/clients/node_modules test/pages/node_modules clients/js/node_modules clients/js/dist clients/js/build bench/node/node_modules web/node_modules web/dist/*.* web/dist/assets

@@ -29,6 +29,8 @@ export default defineConfig({
     assetsDir: 'assets',
     // The folder itself is committed, for go:embed.
     emptyOutDir: false,
+    // Charts are the largest, and only loaded where one is drawn.
+    chunkSizeWarningLimit: 600,
   },
   server: { proxy: { '/api': server, '/socket.io': { target: server, ws: true } } },
 })

@@ -21,10 +21,3 @@ func (p *program) greet(addr net.Addr) {
 		slog.String("ready", base+"/readyz"), slog.String("metrics", base+"/metrics"), slog.String("database", p.db.Dialect()), slog.String("redis", redis))
 	p.sayLocks()
 }
-
-// warnOfUnused names keys that are set for what this version does not do yet.
-func (p *program) warnOfUnused() {
-	if p.config.Tracing.Endpoint != "" {
-		p.log.Warn("a key is set for something that this version does not do yet", slog.String("key", "tracing.endpoint"))
-	}
-}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
 
 	"rollcall/internal/fault"
@@ -28,6 +30,7 @@ type health struct {
 	mu      sync.Mutex // guards the rest
 	away    error      // why the database is away; nil if it answered last time
 	started bool       // Redis was there once: from then on its absence does not make the node unready
+	cached  bool       // Redis answered last time
 }
 
 func newHealth(db *store.DB, r *redis.Client, draining func() bool, net *rescue.Net, log *slog.Logger) *health {
@@ -53,7 +56,6 @@ func (h *health) look(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	h.lookAtRedis(ctx)
 	h.mu.Lock()
 	before := h.away
 	h.away = err
@@ -64,19 +66,35 @@ func (h *health) look(ctx context.Context) {
 	case err == nil && before != nil:
 		h.log.Info("the database answers again")
 	}
+	if h.redis != nil {
+		h.lookAtRedis(ctx)
+	}
 }
 
-// lookAtRedis asks Redis until it was there once.
 func (h *health) lookAtRedis(ctx context.Context) {
-	h.mu.Lock()
-	known := h.redis == nil || h.started
-	h.mu.Unlock()
-	if known || h.redis.Ping(ctx).Err() != nil {
-		return
-	}
+	answers := h.redis.Ping(ctx).Err() == nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.started = true
+	h.cached = answers
+	h.started = h.started || answers
+}
+
+// register adds gauges of what was seen at the last look. Without Redis there is none for it.
+func (h *health) register(r prometheus.Registerer) {
+	gauge := func(name, help string, up func() bool) {
+		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if up() {
+				return 1
+			}
+			return 0
+		})
+	}
+	gauge("rollcall_database_up", "1 if the database answered at the last look, else 0.", func() bool { return h.away == nil })
+	if h.redis != nil {
+		gauge("rollcall_redis_up", "1 if Redis answered at the last look, else 0; not there without Redis.", func() bool { return h.cached })
+	}
 }
 
 // admits reports why no socket can be let in for now. It does not wait.

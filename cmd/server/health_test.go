@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"rollcall/internal/rescue"
@@ -23,10 +24,15 @@ func TestReadyAsksNobody(t *testing.T) {
 	r := redis.NewClient(&redis.Options{Addr: line.Addr(), MaxRetries: -1})
 	defer r.Close()
 	h := newHealth(db, r, func() bool { return false }, rescue.New(log, nil), log)
+	reg := prometheus.NewRegistry()
+	h.register(reg)
 	if got := h.check(t.Context()); got["redis"] == nil {
 		t.Error("it is ready although Redis was never seen")
 	}
 	h.look(t.Context())
+	if db, redis := gauge(t, reg, "rollcall_database_up"), gauge(t, reg, "rollcall_redis_up"); db != 1 || redis != 1 {
+		t.Errorf("both answer, and the gauges say %v and %v", db, redis)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -38,4 +44,23 @@ func TestReadyAsksNobody(t *testing.T) {
 	if got := h.check(t.Context()); got["database"] == nil || got["redis"] != nil {
 		t.Errorf("at the next look it is seen that %v", got)
 	}
+	if db, redis := gauge(t, reg, "rollcall_database_up"), gauge(t, reg, "rollcall_redis_up"); db != 0 || redis != 0 {
+		t.Errorf("both are away, and the gauges say %v and %v", db, redis)
+	}
+}
+
+// gauge returns the value of a gauge without labels.
+func gauge(t *testing.T, r prometheus.Gatherer, name string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return 0
 }

@@ -54,6 +54,7 @@ commands:
                    [-role host|member|observer] [-system] [-for 1h]; without -conferences the members list decides
   explain          say what happened to a user, and why: -user ID [-conference ID] [-from TIME] [-to TIME];
                    a TIME is RFC 3339 or milliseconds since 1970. It may run beside the service
+  ready            ask the running service for its /readyz; exit code 0 if it is ready, for probes of containers
   version          print the version
 
 flags, for every command that reads the configuration:
@@ -79,6 +80,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		"token":   func() error { return token(args, environ, stdout) },
 		"explain": func() error { return explainUser(ctx, args, environ, stdout) },
 		"migrate": func() error { return migrate(ctx, args, environ, stdout) },
+		"ready":   func() error { return askReady(ctx, args, environ, stdout) },
 		"version": func() error { return say(stdout, "rollcall "+fullVersion()) },
 		"help":    func() error { return say(stdout, usage) },
 	}

@@ -32,6 +32,7 @@ import (
 	"rollcall/internal/rest"
 	"rollcall/internal/socket"
 	"rollcall/internal/store"
+	"rollcall/internal/tracing"
 	"rollcall/internal/webhook"
 	"rollcall/web"
 )
@@ -45,6 +46,7 @@ type program struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	net      *rescue.Net
+	tracer   *tracing.Tracer // nil without tracing.endpoint
 	locks    locks
 	db       *store.DB
 	redis    *redis.Client // nil without Redis
@@ -113,6 +115,8 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 	p := &program{config: c, log: log, registry: prometheus.NewRegistry(), hall: socket.NewHall(log)}
 	// Every name on /metrics begins with rollcall_, those of the runtime too.
 	prometheus.WrapRegistererWithPrefix("rollcall_", p.registry).MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_build_info", Help: "Always 1; the labels say which version this is and what the node is called.",
+		ConstLabels: prometheus.Labels{"version": version, "node": c.Node.ID}}, func() float64 { return 1 }))
 	p.net = rescue.New(log, p.registry)
 	if p.db, err = openStore(ctx, c); err != nil {
 		return nil, err
@@ -126,13 +130,20 @@ func build(ctx context.Context, c config.Config, log *slog.Logger) (*program, er
 			DialTimeout: c.Redis.Timeout, ReadTimeout: c.Redis.Timeout, WriteTimeout: c.Redis.Timeout, MaxRetries: -1, ContextTimeoutEnabled: true})
 	}
 	p.health = newHealth(p.db, p.redis, p.draining.Load, p.net, log)
-	if err := errors.Join(p.fitLocks(), p.facts()); err != nil {
+	p.health.register(p.registry)
+	if err := errors.Join(p.fitLocks(), p.fitTracer(ctx), p.facts()); err != nil {
 		return nil, errors.Join(err, p.db.Close())
 	}
 	p.rules()
 	p.doors(proxies)
-	p.warnOfUnused()
 	return p, nil
+}
+
+func (p *program) fitTracer(ctx context.Context) (err error) {
+	if c := p.config; c.Tracing.Endpoint != "" {
+		p.tracer, err = tracing.New(ctx, tracing.Config{Endpoint: c.Tracing.Endpoint, Node: c.Node.ID, Version: version, Log: p.log})
+	}
+	return err
 }
 
 // facts builds floor 1. What presence calls upward is given to it as functions.
@@ -160,7 +171,7 @@ func (p *program) facts() (err error) {
 	}
 	p.cluster = cluster.New(cc)
 	p.notices = notice.New(nc)
-	p.webhooks, err = webhook.New(webhook.Config{DB: p.db, Endpoints: endpoints(c), RetryBase: c.Webhook.RetryBase, Retention: c.Notice.Retention, Net: p.net, Log: p.log, Metrics: p.registry})
+	p.webhooks, err = webhook.New(webhook.Config{DB: p.db, Endpoints: endpoints(c), RetryBase: c.Webhook.RetryBase, Retention: c.Notice.Retention, Net: p.net, Log: p.log, Metrics: p.registry, Tracer: p.tracer})
 	if err != nil {
 		return fmt.Errorf("read webhooks: %w", err)
 	}
@@ -187,12 +198,12 @@ func (p *program) rules() {
 		AutoCreate: c.Conference.AutoCreate, MaxTreeBytes: c.Conference.MaxTreeBytes, PushMinInterval: c.Conference.PushMinInterval,
 		PollInterval: c.Cluster.PollInterval, DetailMax: c.Presence.DetailMax, LogTree: c.Notice.LogTree,
 		Grace: c.Presence.Grace, Auth: p.locks.tokens != nil, OpenConferences: c.Auth.OpenConferences, MembersURL: c.Meeting.MembersURL, Away: func() bool { return p.health.admits() != nil },
-		Net: p.net, Log: p.log, Metrics: p.registry,
+		Net: p.net, Log: p.log, Metrics: p.registry, Tracer: p.tracer,
 	})
 	p.messages = message.New(message.Config{
 		DB: p.db, Presence: p.presence, Notices: p.notices, Webhooks: p.webhooks, Hall: p.hall, Cluster: p.cluster,
 		Members: p.house.Members, PushTree: p.house.Push, AckTimeout: c.Notice.AckTimeout,
-		Net: p.net, Log: p.log, Metrics: p.registry,
+		Net: p.net, Log: p.log, Metrics: p.registry, Tracer: p.tracer,
 	})
 	p.explain = explain.New(p.presence, p.notices, c.Presence.Grace)
 }
@@ -209,12 +220,12 @@ func (p *program) doors(proxies peer.Proxies) {
 		HandshakesPerSecond: c.Socket.HandshakesPerSecond,
 		Tokens:              p.locks.tokens, CheckOnce: c.Auth.Check == "handshake", Leeway: c.Auth.Leeway, CookieName: c.Auth.CookieName, AllowQueryToken: c.Auth.AllowQueryToken,
 		NodeID: c.Node.ID, Origins: origins, Proxies: proxies, Ready: p.health.admits,
-		Notices: p.notices, Webhooks: p.webhooks, Net: p.net, Log: p.log, Metrics: p.registry,
+		Notices: p.notices, Webhooks: p.webhooks, Net: p.net, Log: p.log, Metrics: p.registry, Tracer: p.tracer,
 	}, p.hall, p.house, p.messages)
 	p.rest = rest.New(rest.Config{
 		House: p.house, Presence: p.presence, Notices: p.notices, Messages: p.messages, Webhooks: p.webhooks, Explain: p.explain, DB: p.db, Proxies: proxies, Origins: origins,
 		Auth: p.locks.callers(), RequestsPerSecond: c.HTTP.RequestsPerSecond, Pprof: c.Debug.Pprof,
-		NodeID: c.Node.ID, Version: fullVersion(), Ready: p.health.check, Gatherer: p.registry, Metrics: p.registry, Net: p.net, Log: p.log,
+		NodeID: c.Node.ID, Version: fullVersion(), Ready: p.health.check, Gatherer: p.registry, Metrics: p.registry, Net: p.net, Log: p.log, Tracer: p.tracer,
 	})
 }
 
@@ -331,6 +342,11 @@ func (p *program) listen(server *http.Server, listener net.Listener) error {
 }
 
 func (p *program) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := p.tracer.Stop(ctx); err != nil {
+		p.log.Warn("the last traces were not delivered", slog.Any("error", err))
+	}
 	if p.redis != nil {
 		_ = p.redis.Close()
 	}

@@ -17,7 +17,7 @@ func (h *House) Arrive(ctx context.Context, s presence.Session, by Pass) (presen
 	if err := h.gate.ask(ctx, q); err != nil {
 		return presence.Arrival{}, err
 	}
-	arrival, err := h.Presence.Open(ctx, s)
+	arrival, err := h.open(ctx, s)
 	if err != nil {
 		return presence.Arrival{}, err
 	}
@@ -30,6 +30,15 @@ func (h *House) Arrive(ctx context.Context, s presence.Session, by Pass) (presen
 		h.endSessions(ctx, arrival.Superseded, "duplicate_session")
 	}
 	return arrival, nil
+}
+
+// open waits until a session is committed.
+func (h *House) open(ctx context.Context, s presence.Session) (presence.Arrival, error) {
+	ctx, span := h.Tracer.Start(ctx, "commit")
+	defer span.End()
+	arrival, err := h.Presence.Open(ctx, s)
+	span.Fail(err)
+	return arrival, err
 }
 
 // parting is why a session ends that was opened and may not stay: whom the conference does not want goes at once, and

@@ -128,6 +128,6 @@ func (h *House) raise(ctx context.Context, tx *gorm.DB, row treeRow, v presence.
 		return 0, fmt.Errorf("raise the version of the content: %w", err)
 	}
 	row.Stamp = "" // the database has set another
-	store.AfterCommit(ctx, func() { h.show(row.ConferenceID, &knownRow{Versions: v, Tree: row}) })
+	store.AfterCommit(ctx, func() { h.show(ctx, row.ConferenceID, &knownRow{Versions: v, Tree: row}) })
 	return version, nil
 }

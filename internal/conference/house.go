@@ -21,6 +21,7 @@ import (
 	"rollcall/internal/presence"
 	"rollcall/internal/rescue"
 	"rollcall/internal/store"
+	"rollcall/internal/tracing"
 	"rollcall/internal/webhook"
 )
 
@@ -82,6 +83,7 @@ type Config struct {
 	Net     *rescue.Net // catches panics of the background; nil: one of its own
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	Tracer  *tracing.Tracer // nil: no traces
 }
 
 // House is all conferences of this node. Safe for concurrent use.

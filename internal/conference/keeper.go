@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/notice"
 	"rollcall/internal/presence"
 	"rollcall/internal/rawjson"
+	"rollcall/internal/tracing"
 )
 
 const (
@@ -43,6 +44,8 @@ type keeper struct {
 	wake chan struct{} // says to the work that waits that there is more news
 	took *knownRow     // the work's: what was written when the running rebuild began
 
+	causes causeList // of what is dirty, for traces
+
 	mu      sync.Mutex // guards the rest
 	dirty   news       // what changed since the running rebuild began
 	written *knownRow  // what this node has written meanwhile, nil if that is not all the news
@@ -66,11 +69,15 @@ func (h *House) keeperOf(conferenceID string) *keeper {
 	return k
 }
 
-// Show has the room of a conference, on all nodes, shown what was committed: content, or another list of members.
-func (h *House) Show(conferenceID string) { h.show(conferenceID, nil) }
+// Show has the room of a conference, on all nodes, shown what was committed: content, or another list of members. It does not wait; ctx
+// says whose work it is.
+func (h *House) Show(ctx context.Context, conferenceID string) { h.show(ctx, conferenceID, nil) }
 
 // show is Show for who knows what stands in the database now, unless it is nil: it need not be read again.
-func (h *House) show(conferenceID string, written *knownRow) {
+func (h *House) show(ctx context.Context, conferenceID string, written *knownRow) {
+	if h.Tracer.On() {
+		h.blame(conferenceID, tracing.CauseOf(ctx))
+	}
 	h.mark(conferenceID, aboutContent, written)
 	h.Cluster.Wake(conferenceID, true)
 }
@@ -187,8 +194,11 @@ func (k *keeper) renew() {
 	start := time.Now()
 	before, took := k.snapshot(), k.took
 	k.took = nil
-	s, err := k.house.look(k.house.ctx, k.conferenceID, before, took)
+	ctx, span := k.trace()
+	defer span.End()
+	s, err := k.rebuild(ctx, before, took)
 	if err != nil {
+		span.Fail(err)
 		if k.house.ctx.Err() == nil && !k.hasFailed() { // once, not with every try
 			k.house.Log.Warn("could not read a conference, trying again", slog.String("conference", k.conferenceID), slog.Any("error", err))
 		}
@@ -198,7 +208,8 @@ func (k *keeper) renew() {
 	k.house.metrics.rebuilds.Inc()
 	k.house.metrics.rebuildSeconds.Observe(time.Since(start).Seconds())
 	k.finish(s)
-	k.publish(before, s)
+	span.Count(tracing.Version, s.versions.Tree)
+	k.publish(ctx, before, s)
 }
 
 // startOver forgets the snapshot after a panic: nobody knows what of it the room has been shown. It waits for a moment
@@ -290,7 +301,7 @@ func (h *House) interval(what news, cost time.Duration) (pause, atRest time.Dura
 }
 
 // publish hands what is new to the room, and the number of people back to the tree row.
-func (k *keeper) publish(before, s *snapshot) {
+func (k *keeper) publish(ctx context.Context, before, s *snapshot) {
 	h := k.house
 	var tree *TreePush
 	var roster *RosterPush
@@ -303,12 +314,15 @@ func (k *keeper) publish(before, s *snapshot) {
 	}
 	if tree != nil || roster != nil {
 		var users int
+		_, span := h.Tracer.Start(ctx, "push")
 		k.spent(busy(func() { users = h.Hall.Push(k.conferenceID, tree, roster) }))
+		span.Count(tracing.Audience, int64(users))
+		span.End()
 		if tree != nil {
 			h.logTree(before, s, users)
 		}
 	}
-	if err := h.writeBack(h.ctx, s); err != nil && h.ctx.Err() == nil {
+	if err := h.writeBack(ctx, s); err != nil && h.ctx.Err() == nil {
 		h.Log.Warn("could not write the online number into head_data", slog.String("conference", k.conferenceID), slog.Any("error", err))
 	}
 }

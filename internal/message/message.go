@@ -20,6 +20,7 @@ import (
 	"rollcall/internal/presence"
 	"rollcall/internal/rescue"
 	"rollcall/internal/store"
+	"rollcall/internal/tracing"
 	"rollcall/internal/webhook"
 )
 
@@ -51,6 +52,7 @@ type Config struct {
 	Net        *rescue.Net   // catches panics of the background; nil: one of its own
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
+	Tracer     *tracing.Tracer // nil: no traces
 }
 
 // Messages is the service. Safe for concurrent use; Run must run for what is due, sent again or acknowledged.

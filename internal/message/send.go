@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/id"
 	"rollcall/internal/notice"
 	"rollcall/internal/store"
+	"rollcall/internal/tracing"
 )
 
 // Notice is what a backend wants to have said. Exactly one of Users, Conference and All is set.
@@ -52,6 +53,17 @@ type Sent struct {
 // Invalid: empty_audience when nobody is left of those addressed, expired when it would be over before it is sent.
 // Within a transaction of ctx it is handed over when that is committed.
 func (m *Messages) Send(ctx context.Context, n Notice) (Sent, error) {
+	ctx, span := m.Tracer.Start(ctx, "send notice")
+	defer span.End()
+	sent, err := m.deliver(ctx, n)
+	span.Set(tracing.Kind, kindOf(n))
+	span.Set(tracing.Notice, sent.ID)
+	span.Count(tracing.Audience, int64(sent.Audience))
+	span.Fail(err)
+	return sent, err
+}
+
+func (m *Messages) deliver(ctx context.Context, n Notice) (Sent, error) {
 	users, err := m.audience(ctx, n)
 	if err != nil {
 		return Sent{}, err

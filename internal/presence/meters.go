@@ -28,6 +28,8 @@ func newMeters(r prometheus.Registerer, p *Presence) meters {
 	f := promauto.With(r)
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_presence_sessions", Help: "Sessions held by this process."},
 		func() float64 { return float64(p.Held()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_presence_users", Help: "Users who have a session in this process, each once."},
+		func() float64 { return float64(p.users()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_presence_queue", Help: "Opens, closes and checks that wait to be written."},
 		func() float64 { return float64(p.queue.len()) })
 	return meters{

@@ -237,6 +237,18 @@ func (p *Presence) Held() int {
 	return len(p.held)
 }
 
+// users returns the number of users who have a session in this process. It counts them, which with 20,000 sessions takes
+// about a millisecond of whoever asks for metrics.
+func (p *Presence) users() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	users := make(map[string]struct{}, len(p.held))
+	for _, h := range p.held {
+		users[h.row.UserID] = struct{}{}
+	}
+	return len(users)
+}
+
 func (p *Presence) closeAll() {
 	p.mu.Lock()
 	ids := make([]string, 0, len(p.held))

@@ -53,6 +53,19 @@ func TestStoryOfOneUser(t *testing.T) {
 	})
 }
 
+// Somebody with two devices has two sessions and is one user.
+func TestUsersAreCountedOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		n := start(t, db, nil)
+		for _, user := range []string{"anna", "anna", "ben"} {
+			n.open(t, user)
+		}
+		if users, sessions := n.users(), n.Held(); users != 2 || sessions != 3 {
+			t.Errorf("%d users with %d sessions", users, sessions)
+		}
+	})
+}
+
 // Who does not come back within the grace goes offline as lost.
 func TestGraceEnds(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

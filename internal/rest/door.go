@@ -26,6 +26,7 @@ import (
 	"rollcall/internal/presence"
 	"rollcall/internal/rescue"
 	"rollcall/internal/store"
+	"rollcall/internal/tracing"
 	"rollcall/internal/webhook"
 )
 
@@ -57,7 +58,8 @@ type Config struct {
 
 	Gatherer prometheus.Gatherer
 	Metrics  prometheus.Registerer
-	Net      *rescue.Net // catches panics; nil: one of its own
+	Net      *rescue.Net     // catches panics; nil: one of its own
+	Tracer   *tracing.Tracer // nil: no traces
 	Log      *slog.Logger
 }
 

@@ -196,7 +196,7 @@ func (d *Door) changeMembers(ctx context.Context, conferenceID string, change fu
 
 // tellMembers has the roster pushed after the commit: a change that moves nobody says just "look again".
 func (d *Door) tellMembers(ctx context.Context, conferenceID string) {
-	store.AfterCommit(ctx, func() { d.House.Show(conferenceID) })
+	store.AfterCommit(ctx, func() { d.House.Show(ctx, conferenceID) })
 }
 
 func (d *Door) listMembers(ctx context.Context, in *membersQuery) (*answer[page[memberItem]], error) {

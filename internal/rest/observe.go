@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"rollcall/internal/auth"
 	"rollcall/internal/rescue"
+	"rollcall/internal/tracing"
 )
 
 // visit is one request on its way through the door. Only the goroutine that serves the request touches it.
@@ -64,14 +66,34 @@ func (d *Door) observe(c *gin.Context) {
 	if !ok {
 		operation = "none"
 	}
+	span := d.trace(c, operation)
+	defer span.End()
 	d.guard(c, v, operation)
 	status := c.Writer.Status()
+	span.Count(tracing.Status, int64(status))
+	if status >= http.StatusInternalServerError {
+		span.Broke(http.StatusText(status))
+	}
 	d.meters.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
 	d.meters.seconds.WithLabelValues(operation).Observe(time.Since(began).Seconds())
 	d.record(c, v, status, began)
 	if errors.Is(v.failure, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler) // the answer is incomplete, and only a broken connection can say so
 	}
+}
+
+// trace begins the span of a request, within the trace of its caller. What asks all the time how the service is has none.
+func (d *Door) trace(c *gin.Context, operation string) (s tracing.Span) {
+	if !d.Tracer.On() || slices.Contains([]string{"health", "ready", "metrics"}, operation) {
+		return s
+	}
+	route := c.FullPath() // with names for what is in it, and so without ids of users; "" when there is nothing
+	ctx, s := d.Tracer.Receive(c.Request.Context(), strings.TrimSpace(c.Request.Method+" "+route), c.Request.Header)
+	s.Set(tracing.Method, c.Request.Method)
+	s.Set(tracing.Route, route)
+	s.Set(tracing.Operation, operation)
+	c.Request = c.Request.WithContext(ctx)
+	return s
 }
 
 // guard serves the request. A panic becomes an answer.

@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/fault"
 	"rollcall/internal/id"
 	"rollcall/internal/presence"
+	"rollcall/internal/tracing"
 )
 
 // admitTimeout bounds how long a socket may wait to be let in.
@@ -62,8 +63,12 @@ var (
 
 // let opens the session of a seat and lets the library go on.
 func (d *Door) let(s *seat, token string, next func(*socketio.ExtendedError)) {
-	p, err := d.personFor(s, token)
+	ctx, span := d.Tracer.Start(context.Background(), "arrive")
+	defer span.End()
+	span.Set(tracing.Conference, s.conferenceID)
+	p, err := d.personFor(ctx, s, token)
 	if err != nil {
+		span.Fail(err)
 		d.refuse(s, next, err)
 		return
 	}
@@ -73,10 +78,11 @@ func (d *Door) let(s *seat, token string, next func(*socketio.ExtendedError)) {
 		s.box.hold() // see connected
 	}
 	next(nil)
+	span.Note("answered")
 }
 
 // personFor finds out who wants to sit in a seat, and opens his session if he is to have one.
-func (d *Door) personFor(s *seat, token string) (person, error) {
+func (d *Door) personFor(ctx context.Context, s *seat, token string) (person, error) {
 	if d.Tokens != nil {
 		if err := d.identify(s, token); err != nil {
 			return person{}, err
@@ -84,11 +90,11 @@ func (d *Door) personFor(s *seat, token string) (person, error) {
 	}
 	switch {
 	case !s.system && s.userID != "":
-		return d.openSession(s, s.conferenceID)
+		return d.openSession(ctx, s, s.conferenceID)
 	case !s.system:
 		return person{}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	if err := d.mayWatch(ctx, s.userID, s.admitted, s.conferenceID); err != nil {
 		return person{}, err
@@ -97,12 +103,12 @@ func (d *Door) personFor(s *seat, token string) (person, error) {
 }
 
 // openSession opens a session for the user of a seat in a conference, or in none.
-func (d *Door) openSession(s *seat, conferenceID string) (p person, err error) {
+func (d *Door) openSession(ctx context.Context, s *seat, conferenceID string) (p person, err error) {
 	pass, err := s.pass(conferenceID)
 	if err != nil {
 		return person{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), admitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
 	session := presence.Session{
 		ID: id.New(), ConferenceID: conferenceID, UserID: s.userID, UserName: s.userName, NameTrusted: s.named, Role: s.role,

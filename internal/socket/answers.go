@@ -66,7 +66,7 @@ func (s *seat) reseat(place string, why presence.Reason) (arrives bool, err erro
 		return false, nil
 	}
 	old := s.person()
-	p, err := s.door.openSession(s, place)
+	p, err := s.door.openSession(context.Background(), s, place)
 	if err != nil {
 		return false, err
 	}

@@ -21,6 +21,7 @@ import (
 	"rollcall/internal/peer"
 	"rollcall/internal/rescue"
 	"rollcall/internal/throttle"
+	"rollcall/internal/tracing"
 	"rollcall/internal/webhook"
 )
 
@@ -50,6 +51,7 @@ type Config struct {
 	Net                            *rescue.Net     // catches panics; nil: one of its own
 	Log                            *slog.Logger
 	Metrics                        prometheus.Registerer
+	Tracer                         *tracing.Tracer // nil: no traces
 }
 
 // Door lets sockets into the hall.

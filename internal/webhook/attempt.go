@@ -12,6 +12,8 @@ import (
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"rollcall/internal/tracing"
 )
 
 const (
@@ -72,12 +74,14 @@ func (o *Outbox) attempt(ctx context.Context, e *endpoint, row *outboxRow, until
 	return r
 }
 
-func (o *Outbox) post(ctx context.Context, e *endpoint, row *outboxRow) outcome {
+func (o *Outbox) post(ctx context.Context, e *endpoint, row *outboxRow) (r outcome) {
 	req, err := request(ctx, e, row)
 	if err != nil {
 		return outcome{text: err.Error()}
 	}
-	resp, err := o.client.Do(req)
+	ctx, span := o.tracer.Call(ctx, "deliver webhook", req.Header)
+	defer func() { finish(span, req, row, r); span.End() }()
+	resp, err := o.client.Do(req.WithContext(ctx))
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err // without the URL, which may hold a token
@@ -87,7 +91,7 @@ func (o *Outbox) post(ctx context.Context, e *endpoint, row *outboxRow) outcome 
 	defer func() { _ = resp.Body.Close() }()
 	// Reading to the end is what lets the connection be used again. The status alone decides, whatever becomes of the body.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, answerMax))
-	r := outcome{status: resp.StatusCode, ok: resp.StatusCode >= 200 && resp.StatusCode < 300}
+	r = outcome{status: resp.StatusCode, ok: resp.StatusCode >= 200 && resp.StatusCode < 300}
 	if r.ok {
 		return r
 	}
@@ -99,6 +103,21 @@ func (o *Outbox) post(ctx context.Context, e *endpoint, row *outboxRow) outcome 
 		r.text += ": " + string(body)
 	}
 	return r
+}
+
+// finish says in a span what became of an attempt. Of the URL there is only the host, as the rest may hold a token.
+func finish(span tracing.Span, req *http.Request, row *outboxRow, r outcome) {
+	span.Set(tracing.Event, row.Type)
+	span.Set(tracing.Conference, row.ConferenceID)
+	span.Set(tracing.Host, req.URL.Hostname())
+	span.Set(tracing.Outcome, r.label())
+	span.Count(tracing.Attempt, int64(row.Attempts)+1)
+	if r.status != 0 {
+		span.Count(tracing.Status, int64(r.status))
+	}
+	if !r.ok {
+		span.Broke(r.label())
+	}
 }
 
 func request(ctx context.Context, e *endpoint, row *outboxRow) (*http.Request, error) {

@@ -17,6 +17,7 @@ type metrics struct {
 	attempts *prometheus.CounterVec
 	dead     prometheus.Counter
 	waiting  atomic.Int64 // when last counted
+	oldest   atomic.Int64 // when the oldest of them was written, Unix milliseconds; 0 without any
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -27,7 +28,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_webhook_pending", Help: "Webhook events of all nodes that wait, counted every 10 s, at most 100,000."},
 		func() float64 { return float64(m.waiting.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "rollcall_webhook_oldest_seconds", Help: "Age of the oldest webhook event of all nodes that waits, looked up every 10 s; 0 when none does."}, m.age)
 	return m
+}
+
+// age returns for how many seconds the oldest event has waited by now.
+func (m *metrics) age() float64 {
+	oldest := m.oldest.Load()
+	if oldest == 0 {
+		return 0
+	}
+	return max(0, time.Since(time.UnixMilli(oldest)).Seconds()) // another node, of another clock, may have written it
 }
 
 // outageGap is how long there must be no failure for the next one to be another outage.

@@ -151,7 +151,7 @@ func TestWokenByCommit(t *testing.T) {
 			m := f.GetMetric()[0]
 			names[f.GetName()] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
-		if len(names) != 3 || names["rollcall_webhook_attempts_total"] != 3 || names["rollcall_webhook_dead_total"] != 0 {
+		if len(names) != 4 || names["rollcall_webhook_attempts_total"] != 3 || names["rollcall_webhook_dead_total"] != 0 {
 			t.Errorf("meters %v", names)
 		}
 	})

@@ -34,12 +34,20 @@ func (o *Outbox) tidy(ctx context.Context) {
 	}
 }
 
-const countSQL = "SELECT COUNT(*) FROM (SELECT id FROM webhook_outbox WHERE state = ? LIMIT ?) AS p"
+const (
+	countSQL = "SELECT COUNT(*) FROM (SELECT id FROM webhook_outbox WHERE state = ? LIMIT ?) AS p"
+
+	// oldestSQL goes by the id, which sorts by time.
+	oldestSQL = "SELECT created_at FROM webhook_outbox WHERE state = ? ORDER BY id LIMIT 1"
+)
 
 func (o *Outbox) count(ctx context.Context) {
-	var n int64
+	var n, oldest int64
 	err := o.db.Read(ctx, func(_ context.Context, tx *gorm.DB) error {
-		return tx.Raw(countSQL, pending, countMax).Scan(&n).Error
+		if err := tx.Raw(countSQL, pending, countMax).Scan(&n).Error; err != nil {
+			return err
+		}
+		return tx.Raw(oldestSQL, pending).Scan(&oldest).Error
 	})
 	if ctx.Err() != nil {
 		return
@@ -47,6 +55,7 @@ func (o *Outbox) count(ctx context.Context) {
 	o.trouble.note("count what is pending", err)
 	if err == nil {
 		o.metrics.waiting.Store(n)
+		o.metrics.oldest.Store(oldest)
 	}
 }
 

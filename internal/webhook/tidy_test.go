@@ -79,6 +79,9 @@ func TestTrim(t *testing.T) {
 		if got := n.metrics.waiting.Load(); got != 4*filled {
 			t.Errorf("%d are pending", got)
 		}
+		if got, want := n.metrics.age(), (40 * day).Seconds(); got < want || got > want+60 {
+			t.Errorf("the oldest has waited for %v s, want %v", got, want)
+		}
 	})
 }
 
@@ -209,8 +212,9 @@ func TestQueriesUseAnIndex(t *testing.T) {
 			"list": {"webhook_outbox_state", func(tx *gorm.DB) *gorm.DB {
 				return listQuery(tx, pending, id.Floor(old)).Limit(51).Find(&[]outboxRow{})
 			}},
-			"trim":  {"webhook_outbox_state", func(tx *gorm.DB) *gorm.DB { return oldQuery(tx, sent, old).Limit(500).Find(&[]outboxRow{}) }},
-			"count": {"webhook_outbox_state", func(tx *gorm.DB) *gorm.DB { return tx.Raw(countSQL, pending, countMax).Find(&[]int64{}) }},
+			"trim":   {"webhook_outbox_state", func(tx *gorm.DB) *gorm.DB { return oldQuery(tx, sent, old).Limit(500).Find(&[]outboxRow{}) }},
+			"count":  {"webhook_outbox_state", func(tx *gorm.DB) *gorm.DB { return tx.Raw(countSQL, pending, countMax).Find(&[]int64{}) }},
+			"oldest": {"webhook_outbox_state", func(tx *gorm.DB) *gorm.DB { return tx.Raw(oldestSQL, pending).Find(&[]int64{}) }},
 		} {
 			if plan := explain(t, db, q.query); !strings.Contains(plan, q.index) {
 				t.Errorf("%s: %s", name, plan)

@@ -14,6 +14,7 @@ import (
 
 	"rollcall/internal/rescue"
 	"rollcall/internal/store"
+	"rollcall/internal/tracing"
 )
 
 // Endpoint is an address of the meeting backend and what it is told.
@@ -42,6 +43,7 @@ type Config struct {
 	Net       *rescue.Net   // catches panics of the background; nil: one of its own
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer // nil: not exported
+	Tracer    *tracing.Tracer       // nil: no traces
 	Client    *http.Client          // its redirect policy is not used; nil: one of its own
 }
 
@@ -59,6 +61,7 @@ type Outbox struct {
 	metrics   *metrics
 	trouble   *trouble
 	net       *rescue.Net
+	tracer    *tracing.Tracer
 	wake      chan struct{} // of capacity 1: there is something to look at
 }
 
@@ -93,7 +96,7 @@ func New(c Config) (*Outbox, error) {
 	}
 	o := &Outbox{
 		db: c.DB, byKey: map[string]*endpoint{}, retry: usualPolicy(c.RetryBase), pace: usualPace(), retention: c.Retention,
-		client: clientOf(c.Client), desk: newDesk(), metrics: newMetrics(c.Metrics), trouble: &trouble{log: c.Log}, net: c.Net, wake: make(chan struct{}, 1),
+		client: clientOf(c.Client), desk: newDesk(), metrics: newMetrics(c.Metrics), trouble: &trouble{log: c.Log}, net: c.Net, tracer: c.Tracer, wake: make(chan struct{}, 1),
 	}
 	for i, e := range c.Endpoints {
 		made, err := newEndpoint(e)

@@ -22,10 +22,12 @@ import (
 
 // hosts are those that the documentation may lead to. Nothing is fetched: whoever adds one has looked.
 var hosts = []string{
+	"developer.mozilla.org",
 	"github.com",
 	"keepachangelog.com",
 	"semver.org",
 	"www.standardwebhooks.com",
+	"www.w3.org",
 }
 
 // notCommitted are folders that a fresh checkout does not have.
