@@ -19,10 +19,10 @@ export function readAddress(): Address {
   const conferenceId = word('conferenceId')
   const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? ''
   if (token !== '') {
-    remember(token)
+    rememberToken(token)
     history.replaceState(null, '', location.pathname + location.search)
   }
-  return { userId: word('userId'), conferenceId: conferenceId === '0' ? '' : conferenceId, userName: word('userName'), token: token || remembered() }
+  return { userId: word('userId'), conferenceId: conferenceId === '0' ? '' : conferenceId, userName: word('userName'), token: token || (sessionStorage.getItem(place) ?? '') }
 }
 
 /** Makes the address one that leads back here: with a user to the same seat, without one to the door of the conference. */
@@ -37,18 +37,14 @@ export function inviteLink(conferenceId: string): string {
   return `${location.origin}${location.pathname}?${new URLSearchParams({ conferenceId })}`
 }
 
-// The token is kept for as long as the tab is open, so that a reload is not a way out.
 const place = 'rollcall.token'
 
-function remember(token: string) {
+/** Keeps the token for as long as the tab is open, so that a reload is not a way out. */
+export function rememberToken(token: string) {
   sessionStorage.setItem(place, token)
 }
 
-function remembered(): string {
-  return sessionStorage.getItem(place) ?? ''
-}
-
-/** Lets go of the token: it has been refused, or whoever it names has left. */
+/** Lets go of the token: it was refused, or whoever it names has left. */
 export function forgetToken() {
   sessionStorage.removeItem(place)
 }

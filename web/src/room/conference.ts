@@ -19,7 +19,10 @@ export function sharer(section: Json | undefined): { userId: string; userName: s
   return String(userId) === '' ? null : { userId: String(userId), userName: typeof userName === 'string' ? userName : '' }
 }
 
-/** Somebody who has signed in, as the section says. */
+// The last moment that a date can be.
+const latest = 8.64e15
+
+/** Somebody who has signed in, as the section says. `at` is 0 if it does not say when. */
 export interface Signed {
   userId: string
   userName: string
@@ -31,11 +34,18 @@ export function signedIn(section: Json | undefined): Signed[] {
   if (!isFields(section) || !Array.isArray(section.signed)) return []
   return section.signed.filter(isFields).flatMap(({ userId, userName, at }) =>
     typeof userId === 'string' || typeof userId === 'number'
-      ? [{ userId: String(userId), userName: typeof userName === 'string' ? userName : '', at: typeof at === 'number' ? at : 0 }]
+      ? [{ userId: String(userId), userName: typeof userName === 'string' ? userName : '', at: typeof at === 'number' && at <= latest ? at : 0 }]
       : [],
   )
 }
 
-/** The keys of sections that panels show in their own way. */
+/** The keys of a sharing, which its panel shows in its own way. */
 export const shareKeys = ['isShare', 'userId', 'userName']
-export const signInKeys = ['signed', 'signedNumber', 'total']
+
+/** The keys of a section that the list of those who have signed in makes needless: not the list itself if it holds anything else. */
+export function signInKeys(section: Json | undefined): string[] {
+  if (!isFields(section)) return []
+  const list = section.signed ?? []
+  if (!Array.isArray(list)) return []
+  return signedIn(section).length === list.length ? ['signed', 'signedNumber', 'total'] : ['signedNumber', 'total']
+}

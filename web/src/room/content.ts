@@ -50,8 +50,17 @@ function shownNumber(name: string, value: number): Shown {
   return { kind: 'text', text: String(value) }
 }
 
+function isAddress(text: string): boolean {
+  try {
+    new URL(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 function shownText(name: string, value: string): Shown {
-  if (/^https?:\/\/\S+$/i.test(value) && URL.canParse(value)) return { kind: 'link', href: value }
+  if (/^https?:\/\/\S+$/i.test(value) && isAddress(value)) return { kind: 'link', href: value }
   if (/^\d+(\.\d+)?\s*%$/.test(value) && parseFloat(value) <= 100) return { kind: 'percent', percent: parseFloat(value) }
   // An address of another kind, such as rtmp, is text that can be copied; a script in the place of one is not even that.
   if (/^(url|.*Url|link|href)$/.test(name) && /^\s*(javascript|data|vbscript):/i.test(value)) return { kind: 'nothing' }
@@ -80,4 +89,10 @@ export function lead(value: Json | undefined, without: string[] = []): { title: 
 export function words(name: string): string {
   const text = name.replace(/[_-]+/g, ' ').replace(/([a-z\d])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`).trim()
   return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+/** Our own word for a name that others chose, if we have one: "constructor" is a name like any other. */
+export function wordFor(texts: object, name: string): string | undefined {
+  const word: unknown = Object.hasOwn(texts, name) ? (texts as Record<string, unknown>)[name] : undefined
+  return typeof word === 'string' ? word : undefined
 }

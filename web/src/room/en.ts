@@ -2,6 +2,7 @@
 export default {
   yes: 'Yes',
   no: 'No',
+  showMore: 'Show {n} more',
   again: 'Try again',
   toDoor: 'Back to the entrance',
   opening: 'Opening…',
@@ -38,9 +39,10 @@ export default {
     what: 'How to get a new link',
   },
   silent: { title: 'The server does not answer', text: 'It may be restarting, or you may be offline.' },
-  invite: { button: 'Invite', copied: 'Link copied', title: 'Invite somebody', text: 'Whoever opens this link can join the conference:' },
+  invite: { needsToken: 'On this server, whoever opens the link also needs a token of their own.', button: 'Invite', copied: 'Link copied', title: 'Invite somebody', text: 'Whoever opens this link can join the conference:' },
   connection: {
     label: 'Connection: ',
+    banner: 'About the connection',
     idle: 'Connecting',
     connecting: 'Connecting',
     online: 'Online',
@@ -52,6 +54,7 @@ export default {
   },
   banner: {
     lost: 'The connection was lost at {time}. What you see may be out of date.',
+    noAnswer: 'The server does not answer yet.',
     tryingNow: 'Trying now…',
     nextTry: 'Next try in {seconds} s.',
     draining: 'The server is being replaced.',
@@ -104,6 +107,8 @@ export default {
     signed: 'Signed in',
     more: 'And {n} more',
     moreUnknown: 'Show more people',
+    asOf: 'As of {time}',
+    refresh: 'Refresh',
   },
   presence: { online: 'Online', reconnecting: 'Reconnecting', absent: 'Absent', excused: 'Excused' },
   role: { host: 'Host', member: 'Member', observer: 'Observer' },
@@ -119,7 +124,7 @@ export default {
     over: 'Time is up',
     of: 'of {time}',
     left: '{time} left',
-    spoken: { running: 'The timer is running, {time} left', paused: 'The timer is paused, {time} left', finished: 'Time is up', idle: 'The timer was reset' },
+    spoken: { running: 'The timer is running, {time} left', paused: 'The timer is paused, {time} left', idle: 'The timer was reset' },
   },
   signIn: {
     title: 'Sign-in',
@@ -155,6 +160,7 @@ export default {
   },
   notice: { direct: 'Message from {name}', todo: 'Task from {name}', untitled: 'Notice' },
   ack: {
+    name: 'Notices to acknowledge',
     title: 'Please acknowledge | Please acknowledge | Please acknowledge ({n})',
     button: 'Acknowledge',
     later: 'Later',
@@ -170,14 +176,15 @@ export default {
     older: 'Earlier messages',
     you: 'You',
     nobody: 'Somebody',
+    others: '{n} others',
     came: '{name} came',
     went: { left: '{name} left', lost: '{name} lost the connection', kicked: '{name} was removed', node_lost: '{name} lost the connection' },
   },
   field: {
     title: 'Title', name: 'Name', topic: 'Topic', subject: 'Subject', content: 'Content', description: 'Description', summary: 'Summary', text: 'Text', body: 'Text',
     status: 'Status', state: 'State', type: 'Type', url: 'Address', link: 'Link', total: 'Total', count: 'Count', number: 'Number', signed: 'Signed', unsigned: 'Not signed',
-    signedNumber: 'Number signed', percent: 'Share', percentage: 'Share', rate: 'Rate', progress: 'Progress', agree: 'For', against: 'Against', abstain: 'Abstained',
+    signedNumber: 'Number signed', percent: 'Percentage', percentage: 'Percentage', rate: 'Rate', progress: 'Progress', agree: 'For', against: 'Against', abstain: 'Abstained',
     result: 'Result', speaker: 'Speaker', host: 'Host', room: 'Room', place: 'Place', time: 'Time', date: 'Date', startAt: 'Begins', endAt: 'Ends', startTime: 'Begins', endTime: 'Ends',
-    at: 'Time', userId: 'User', userName: 'Name', deadline: 'Deadline', attachments: 'Attachments', documents: 'Documents', agenda: 'Agenda', items: 'Items', note: 'Note', isShare: 'Sharing',
+    at: 'Time', userId: 'User', userName: 'Name', deadline: 'Deadline', attachments: 'Attachments', documents: 'Documents', agenda: 'Agenda', items: 'Items', note: 'Note', isShare: 'Sharing', options: 'Options', done: 'Done',
   },
 }

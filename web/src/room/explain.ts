@@ -19,7 +19,7 @@ const ofToken = ['unauthorized', 'token_expired']
 export function useExplain(): (problem: Problem) => Explanation {
   const { t, te } = useI18n()
   return (problem) => {
-    const known = te(`problem.${problem.code}.title`, 'en')
+    const known = problem.code !== 'other' && te(`problem.${problem.code}.title`, 'en')
     return {
       title: known ? t(`problem.${problem.code}.title`) : t('problem.other.title', { reason: problem.code }),
       advice: known ? t(`problem.${problem.code}.advice`) : t('problem.other.advice'),

@@ -1,5 +1,5 @@
 import type { Category, InboxItem } from 'rollcall-client'
-import { computed, ref, shallowRef } from 'vue'
+import { computed, ref, shallowRef, watch } from 'vue'
 import { useNow } from './clock'
 import type { Seat } from './seat'
 
@@ -29,6 +29,9 @@ export function useMail(seat: Seat) {
     const serverNow = now.value + seat.snapshot.value.clockOffset
     return all.value.filter((item) => item.requireAck && !item.read && !settled.value.has(item.id) && (item.expiresAt ?? Infinity) > serverNow).reverse()
   })
+
+  // A cursor belongs to one category, and what was asked for is old after a break.
+  watch([category, seat.live], () => { next.value = null; asked.value = false }, { flush: 'sync' })
 
   async function page(cursor?: string) {
     const wanted = category.value

@@ -1,5 +1,5 @@
 import { createMeeting, RollcallError, type Meeting, type MeetingOptions, type Snapshot } from 'rollcall-client'
-import { computed, inject, onScopeDispose, provide, ref, shallowRef, type ComputedRef, type InjectionKey, type Ref, type ShallowRef } from 'vue'
+import { computed, inject, onScopeDispose, provide, ref, shallowRef, watch, type ComputedRef, type InjectionKey, type Ref, type ShallowRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 import { toast } from './toasts'
 
@@ -23,6 +23,8 @@ export function takeSeat(options: MeetingOptions): Seat {
   const live = computed(() => ['online', 'draining'].includes(snapshot.value.connection.state))
   meeting.on('change', (now) => { snapshot.value = now })
   meeting.on('conferenceEnded', (at) => { endedAt.value = at })
+  // Nobody gets into a conference that has ended: with another session it goes on.
+  watch(() => snapshot.value.self?.sessionId, () => { endedAt.value = null })
   onScopeDispose(() => meeting.close())
   const seat = { meeting, snapshot, live, endedAt }
   provide(key, seat)

@@ -2,11 +2,23 @@ import type { ChatMessage, Coming, Going } from 'rollcall-client'
 import { computed, ref, shallowRef, watch } from 'vue'
 import type { Seat } from './seat'
 
-/** A line of the conversation: something that was said, or somebody who came or went. */
+/** A line of the conversation: something that was said, or people who came or went, one after another. `at` is when the last of them did. */
 export type Line =
   | { kind: 'said'; key: string; at: number; message: ChatMessage }
-  | { kind: 'came'; key: string; at: number; who: Coming }
-  | { kind: 'went'; key: string; at: number; who: Going }
+  | { kind: 'came'; key: string; at: number; who: Coming[] }
+  | { kind: 'went'; key: string; at: number; who: Coming[]; reason: Going['reason'] }
+
+/** Puts neighbours of the same kind into one line: a room that fills is no reason to lose what was said. */
+export function fold(lines: Line[]): Line[] {
+  const folded: Line[] = []
+  for (const line of lines) {
+    const last = folded.at(-1)
+    const alike = last?.kind === 'went' && line.kind === 'went' ? last.reason === line.reason : last?.kind === 'came' && line.kind === 'came'
+    if (alike && last?.kind !== 'said' && last && line.kind !== 'said') folded[folded.length - 1] = { ...last, at: line.at, who: [...last.who, ...line.who] }
+    else folded.push(line)
+  }
+  return folded
+}
 
 // Old lines about coming and going are of no use; what was said can be asked for again.
 const mostMoves = 200
@@ -58,8 +70,8 @@ export function useTalk(seat: Seat, looking: () => boolean) {
   }
 
   seat.meeting.on('chat', (message) => addNew([message]))
-  seat.meeting.on('arrived', (who) => move({ kind: 'came', key: `came ${who.userId} ${who.at}`, at: who.at, who }))
-  seat.meeting.on('left', (who) => move({ kind: 'went', key: `went ${who.userId} ${who.at}`, at: who.at, who }))
+  seat.meeting.on('arrived', (who) => move({ kind: 'came', key: `came ${who.userId} ${who.at}`, at: who.at, who: [who] }))
+  seat.meeting.on('left', (who) => move({ kind: 'went', key: `went ${who.userId} ${who.at}`, at: who.at, who: [who], reason: who.reason }))
   watch(looking, (now) => { if (now) unseen.value = 0 })
   watch(seat.live, (live) => {
     // Should the line break in between, the next one brings another attempt.
@@ -68,7 +80,7 @@ export function useTalk(seat: Seat, looking: () => boolean) {
 
   const lines = computed<Line[]>(() => {
     const messages: Line[] = [...said.value.values()].map((message) => ({ kind: 'said', key: message.id, at: message.at, message }))
-    return [...messages, ...moves.value].sort((a, b) => a.at - b.at || (a.key < b.key ? -1 : 1))
+    return fold([...messages, ...moves.value].sort((a, b) => a.at - b.at || (a.key < b.key ? -1 : 1)))
   })
   return { lines, older, next, asked, unseen }
 }
