@@ -88,6 +88,13 @@ test('a meeting', async ({ person, withoutLink, baseURL, locale }, info) => {
     await expect(guest.person(names.dan)).toContainText(t('presence.excused'))
     await expect(guest.roster.first()).toContainText(names.cleo) // the members list comes first, in its order
   }
+
+  // An administrator watches all of it.
+  const a = speaker('admin', locale)
+  const admin = await person()
+  await admin.goto(`/admin#/conferences/${conference}`)
+  const watched = (name: string) => admin.getByRole('row').filter({ hasText: name })
+  for (const name of [names.anna, names.ben]) await expect(watched(name)).toContainText(a('state.online'))
   await accessible(anna.page, 'the participants')
   await fits(anna.page)
 
@@ -162,6 +169,7 @@ test('a meeting', async ({ person, withoutLink, baseURL, locale }, info) => {
     await anna.open('people')
     await expect(anna.person(names.ben)).toContainText(t('presence.reconnecting'))
     await anna.online(2) // within the grace nobody is gone
+    await expect(watched(names.ben)).toContainText(a('state.reconnecting'))
     await accessible(ben.page, 'a lost connection')
     await fits(ben.page)
     await picture(ben.page, shot('reconnecting'))
@@ -182,6 +190,7 @@ test('a meeting', async ({ person, withoutLink, baseURL, locale }, info) => {
   await expect(ben.page.getByRole('heading', { name: t('left.title') })).toBeVisible()
   await anna.online(1)
   await expect(anna.person(names.ben)).toHaveCount(0)
+  await expect(watched(names.ben)).toHaveCount(0)
   await anna.open('chat')
   await expect(anna.page.getByTestId('chat')).toContainText(t('chat.went.left', { name: names.ben }))
 
@@ -189,6 +198,7 @@ test('a meeting', async ({ person, withoutLink, baseURL, locale }, info) => {
   await rest('PUT', `/conferences/${conference}`, { ended: true })
   await expect(anna.page.getByTestId('banner')).toContainText(t('banner.overText'))
   await accessible(anna.page, 'the end')
+  await expect(admin.getByText(a('state.ended'), { exact: true })).toBeVisible()
   line.close()
 })
 

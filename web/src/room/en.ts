@@ -13,7 +13,7 @@ export default {
   dismiss: 'Dismiss',
   youAre: 'You are {name}',
   onlineNumber: '{n} online',
-  ofExpected: 'of {n} expected',
+  ofExpected: '{n} expected',
   overNow: 'The conference has ended',
   unread: 'no unread | one unread | {n} unread',
   newMessages: 'no new messages | one new message | {n} new messages',
