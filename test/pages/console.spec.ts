@@ -7,7 +7,7 @@ async function look(page: Page, what: string, name: string): Promise<void> {
   await expect(page.getByRole('heading', { level: 1 })).toHaveText(what)
   await accessible(page, what)
   await fits(page)
-  await picture(page, name)
+  if (!name.includes('-phone-') || name.includes('overview')) await picture(page, name)
 }
 
 test('the console', async ({ person, locale }, info) => {
@@ -43,7 +43,7 @@ test('the console', async ({ person, locale }, info) => {
   await expect(drawer).toContainText(`${conference}-ben`) // he is addressed, and it waits for him
   await expect(drawer).toContainText(t('state.queued'))
   await accessible(admin, 'a notice')
-  await picture(admin, shot('notice'))
+  if (!info.project.name.startsWith('phone')) await picture(admin, shot('notice'))
   await drawer.getByRole('button', { name: t('notices.recall') }).click()
   await admin.getByRole('dialog', { name: t('notices.recallTitle') }).getByRole('button', { name: t('notices.recall') }).click()
   await expect(drawer).toContainText(t('state.recalled'))
