@@ -43,6 +43,7 @@ export function useLoad<T>(load: (signal: AbortSignal, old: T | undefined) => Pr
     } catch (e) {
       if (mine.signal.aborted) return
       error.value = e instanceof Problem ? e : new Problem(0, 'internal', String(e))
+      if ([403, 404, 422].includes(error.value.status)) patience = undefined // asking again gives the same answer
       if (error.value.retryAfter > 0) patience = Math.max(patience ?? 0, error.value.retryAfter * 1000)
     }
     loading.value = false
