@@ -29,7 +29,7 @@ export default defineConfig({
     assetsDir: 'assets',
     // The folder itself is committed, for go:embed.
     emptyOutDir: false,
-    // Charts are the largest, and only loaded where one is drawn.
+    // The charts of the console are the largest part, and load when the first one is shown.
     chunkSizeWarningLimit: 600,
   },
   server: { proxy: { '/api': server, '/socket.io': { target: server, ws: true } } },

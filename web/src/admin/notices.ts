@@ -129,7 +129,10 @@ export function useNoticeLog(where: () => { filters: Filters; cursor: string }) 
     clearTimeout(timer)
     current?.abort()
   })
-  watch(() => JSON.stringify(where()), reload)
+  watch(() => JSON.stringify(where()), () => {
+    next.value = null // the rows that stay meanwhile are those of another page
+    void reload()
+  })
   void reload()
   return { rows, next, error, busy, paused, fresh, reload }
 }
