@@ -29,8 +29,6 @@ export default defineConfig({
     assetsDir: 'assets',
     // The folder itself is committed, for go:embed.
     emptyOutDir: false,
-    // The charts of the console are the largest part, and load when the first one is shown.
-    chunkSizeWarningLimit: 600,
   },
   server: { proxy: { '/api': server, '/socket.io': { target: server, ws: true } } },
 })
