@@ -14,7 +14,7 @@ test('the console', async ({ person, locale }, info) => {
   const t = speaker('admin', locale)
   const room = speaker('room', locale)
   const chinese = locale!.startsWith('zh')
-  const conference = `console-${info.project.name}`
+  const conference = `console-${info.project.name}${info.repeatEachIndex || ''}`
   const shot = (name: string) => `admin-${name}-${info.project.name.split('-')[0]}-${chinese ? 'zh' : 'en'}`
   const title = chinese ? '设备例会' : 'Equipment meeting'
   const [anna, ben] = chinese ? ['王芳', '李强'] : ['Anna', 'Ben']
@@ -39,7 +39,7 @@ test('the console', async ({ person, locale }, info) => {
   await rest('POST', '/notices', { to: { conference }, title: chinese ? '继续' : 'Go on', senderId: 'porter' })
   await expect(admin.getByRole('row').filter({ hasText: 'porter' })).toHaveCount(1)
   await row.getByRole('link').first().click()
-  const drawer = admin.getByRole('dialog', { name: t('notices.detail') })
+  const drawer = admin.getByRole('dialog', { name: t('notices.detail'), exact: true })
   await expect(drawer).toContainText(`${conference}-ben`) // he is addressed, and it waits for him
   await expect(drawer).toContainText(t('state.queued'))
   await accessible(admin, 'a notice')

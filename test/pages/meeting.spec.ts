@@ -47,7 +47,7 @@ class Guest {
 
 test('a meeting', async ({ person, withoutLink, baseURL, locale }, info) => {
   const t = speaker('room', locale)
-  const conference = `budget-${info.project.name}`
+  const conference = `budget-${info.project.name}${info.repeatEachIndex || ''}`
   const chinese = locale!.startsWith('zh')
   const shot = (name: string) => `${name}-${info.project.name.split('-')[0]}-${chinese ? 'zh' : 'en'}`
   const names = chinese ? { anna: '王芳', ben: '李强', cleo: '陈静', dan: '赵敏' } : { anna: 'Anna', ben: 'Ben', cleo: 'Cleo', dan: 'Dan' }

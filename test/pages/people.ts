@@ -47,8 +47,20 @@ export const test = base.extend<People & { faults: string[]; line: { lost: boole
   },
 })
 
+/** Waits until nothing fades any more: half faded text has no contrast. What pulses for ever is not waited for. */
+async function atRest(page: Page): Promise<void> {
+  await expect(async () => {
+    const fading = await page.evaluate(() => document.getAnimations().filter((a) => {
+      const effect = a.effect as KeyframeEffect
+      return a.playState === 'running' && effect.getComputedTiming().endTime !== Infinity && effect.getKeyframes().some((k) => 'opacity' in k || 'color' in k || 'backgroundColor' in k)
+    }).length)
+    expect(fading, 'something still fades').toBe(0)
+  }).toPass({ timeout: 10_000 })
+}
+
 /** Expects that nothing on a page keeps people out: no serious or critical violation of WCAG 2.1 AA. */
 export async function accessible(page: Page, what: string): Promise<void> {
+  await atRest(page)
   const { violations } = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']).analyze()
   const grave = violations.filter((v) => v.impact === 'serious' || v.impact === 'critical')
   expect(grave.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target.join(' ')} (${n.any.map((a) => a.message).join(', ')})`).join('; ')}`), `axe on ${what}`).toEqual([])
