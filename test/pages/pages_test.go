@@ -4,6 +4,8 @@ package pages_test
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -39,12 +41,18 @@ func TestMain(m *testing.M) {
 // serve starts the server with the given configuration and returns its address.
 func serve(t *testing.T, settings map[string]string) string {
 	t.Helper()
+	return serveIn(t, t.TempDir(), settings)
+}
+
+// serveIn is serve in a folder that may have a config.yaml.
+func serveIn(t *testing.T, dir string, settings map[string]string) string {
+	t.Helper()
 	all := map[string]string{"http.addr": "127.0.0.1:0", "shutdown.drain": "1s"}
 	for k, v := range settings {
 		all[k] = v
 	}
 	var log servertest.Log
-	p, err := servertest.Start(servertest.Run{Path: program, Dir: t.TempDir(), Env: servertest.Env(all), Log: &log})
+	p, err := servertest.Start(servertest.Run{Path: program, Dir: dir, Env: servertest.Env(all), Log: &log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +107,30 @@ func TestMeeting(t *testing.T) {
 		projects = append(projects, "desk-zh", "phone-en")
 	}
 	browse(t, serve(t, nil), projects...)
+}
+
+// Behind locked doors a link with a token leads into the room, and an API key into the console, as far as its role goes.
+func TestLocked(t *testing.T) {
+	const viewer = "the key of a viewer"
+	dir := t.TempDir()
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf("auth:\n  mode: jwt\n  hs256_secret: %x\n  api_keys:\n    - {name: reader, role: viewer, sha256: %x}\n", secret, sha256.Sum256([]byte(viewer)))
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base := serveIn(t, dir, nil)
+	sign := exec.CommandContext(t.Context(), program, "token", "-user", "anna", "-name", "Anna", "-conferences", "42")
+	sign.Dir = dir
+	token, err := sign.Output()
+	if err != nil {
+		t.Fatalf("sign a token: %v", err)
+	}
+	t.Setenv("ROLLCALL_TEST_TOKEN", strings.TrimSpace(string(token)))
+	t.Setenv("ROLLCALL_TEST_KEY", viewer)
+	browse(t, base, "locked")
 }
 
 // The first visit of /room by a phone on a slow network is light.

@@ -26,6 +26,7 @@ export default defineConfig({
     { name: 'phone', testMatch: /meeting|console/, use: { ...phone, locale: 'zh-CN' } },
     { name: 'desk-zh', testMatch: /meeting|console/, use: { ...desk, locale: 'zh-CN' } },
     { name: 'phone-en', testMatch: /meeting|console/, use: { ...phone, locale: 'en-GB' } },
+    { name: 'locked', testMatch: /locked/, use: { ...desk, locale: 'en-GB' } },
     { name: 'log', testMatch: /log/, use: { ...desk, locale: 'en-GB' } },
     { name: 'weight', testMatch: /weight/, use: { ...phone, locale: 'en-GB' } },
   ],
