@@ -31,7 +31,8 @@ build: ## build the server into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/server
 
 test: deps lint ## check everything: lint, then all tests against real servers and clients
-	scripts/services run scripts/tests -race -timeout 40m $$(go list ./... | grep -v /test/chaos)
+	scripts/services run scripts/tests -race -timeout 40m $$(go list ./... | grep -v -E '/test/(chaos|examples|pages|sdk)$$')
+	scripts/services run scripts/tests -race -timeout 20m -p 1 ./test/examples ./test/pages ./test/sdk # by themselves: browsers and compilers take the whole machine
 	scripts/tests -race -timeout 20m ./test/chaos # by itself: it breaks what it has itself, and takes the whole machine
 	cd bench && go test -race ./...
 	cd web && npm test --silent
